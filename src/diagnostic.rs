@@ -1,0 +1,167 @@
+//! Findings that stop nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::escape::Escaped;
+use crate::id::{SourceAnchor, StoreId};
+use crate::model::{Kind, Principal};
+
+/// Something that a person should know. Diagnostics may repeat on every run; they stop nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Diagnostic {
+    /// Groups that contain each other, directly or through others (rule E5).
+    Cycle {
+        /// All groups of the cycle.
+        groups: Vec<SourceAnchor>,
+    },
+    /// An assignment names somebody who is neither in the source nor linked (rule E11).
+    UnresolvedAssignment {
+        /// Whom it names.
+        principal: Principal,
+    },
+    /// Assignments that name principals of another issuer (rule E11).
+    ForeignAssignments {
+        /// How many.
+        count: u64,
+    },
+    /// Nobody can tell who is meant by an anchor (rule M5). Only removals reach it.
+    Ambiguous {
+        /// The anchor.
+        anchor: SourceAnchor,
+        /// Why.
+        reason: Ambiguity,
+    },
+    /// A row could not be used, or is beyond a bound (rule S1). Only removals reach it.
+    Quarantined {
+        /// A user or a group.
+        kind: Kind,
+        /// Whose row it is.
+        anchor: SourceAnchor,
+    },
+    /// A unique value is not free, so the attribute stays as it is, or is left out (rule M6).
+    UniqueConflict {
+        /// A user or a group.
+        kind: Kind,
+        /// Who does not get it.
+        anchor: SourceAnchor,
+        /// The attribute.
+        attribute: String,
+        /// Record that has it, where one has.
+        held_by: Option<StoreId>,
+    },
+    /// A required attribute comes out empty, or cannot be had; it stays as it is, or nothing is created (rule A3).
+    RequiredMissing {
+        /// A user or a group.
+        kind: Kind,
+        /// Whose attribute.
+        anchor: SourceAnchor,
+        /// The attribute.
+        attribute: String,
+    },
+    /// The account state could not be read: `active` stays, nothing is created (rule A5).
+    UnknownState {
+        /// Whose account.
+        anchor: SourceAnchor,
+    },
+    /// A disabled account keeps an active record, because it came by sign-in and is not entitled (rule J2).
+    DisabledJustInTime {
+        /// Whose account.
+        anchor: SourceAnchor,
+    },
+    /// Something would have been done to a protected record (rule M8).
+    Protected {
+        /// A user or a group.
+        kind: Kind,
+        /// The record, where there is one.
+        id: Option<StoreId>,
+        /// The anchor, where it is managed.
+        anchor: Option<SourceAnchor>,
+    },
+    /// An entitled identity was not read, so that nothing is done to its record (rule E9).
+    Unread {
+        /// Which.
+        anchor: SourceAnchor,
+    },
+    /// A group's list holds members that may hide others: unresolved ones, or groups that were not read (rule E9).
+    OpaqueMembers {
+        /// The group.
+        group: SourceAnchor,
+        /// How many of its direct members.
+        count: u64,
+    },
+}
+
+/// Why an anchor is ambiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ambiguity {
+    /// The read has different rows for it.
+    DifferentRows,
+    /// It was read as a user and as a group.
+    UserAndGroup,
+    /// More than one record carries it.
+    SeveralRecords,
+    /// Its record carries another anchor of ours, too.
+    SeveralAnchors,
+    /// Its record is of the other kind than the object.
+    OtherKind,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cycle { groups } => {
+                write!(f, "cycle of {} groups:", groups.len())?;
+                for group in groups.iter().take(10) {
+                    write!(f, " {group}")?;
+                }
+                if groups.len() > 10 { write!(f, " …") } else { Ok(()) }
+            }
+            Self::UnresolvedAssignment { principal } => write!(f, "assignment resolves to nothing: {principal}"),
+            Self::ForeignAssignments { count } => write!(f, "{count} assignments belong to other issuers"),
+            Self::Ambiguous { anchor, reason } => {
+                let why = match reason {
+                    Ambiguity::DifferentRows => "the source gives different rows for it",
+                    Ambiguity::UserAndGroup => "it was read as a user and as a group",
+                    Ambiguity::SeveralRecords => "more than one store record carries it",
+                    Ambiguity::SeveralAnchors => "its store record carries another anchor, too",
+                    Ambiguity::OtherKind => "its store record is of the other kind",
+                };
+                write!(f, "ambiguous: {anchor}: {why}")
+            }
+            Self::Quarantined { kind, anchor } => write!(f, "quarantined {kind} {anchor}: its row cannot be used"),
+            Self::UniqueConflict { kind, anchor, attribute, held_by } => {
+                write!(f, "{kind} {anchor} does not get its {}: ", Escaped(attribute))?;
+                match held_by {
+                    Some(id) => write!(f, "record {id} has the value"),
+                    None => write!(f, "another one maps to the same value"),
+                }
+            }
+            Self::RequiredMissing { kind, anchor, attribute } => {
+                write!(f, "{kind} {anchor} has no {}, which is required", Escaped(attribute))
+            }
+            Self::UnknownState { anchor } => write!(f, "account state of user {anchor} could not be read"),
+            Self::DisabledJustInTime { anchor } => {
+                write!(f, "user {anchor} is disabled in the source, but came by sign-in and is not entitled")
+            }
+            Self::Protected { kind, id, anchor } => {
+                write!(f, "protected {kind}")?;
+                if let Some(id) = id {
+                    write!(f, " {id}")?;
+                }
+                if let Some(anchor) = anchor {
+                    write!(f, " ({anchor})")?;
+                }
+                write!(f, " is left alone")
+            }
+            Self::Unread { anchor } => write!(f, "{anchor} is entitled but was not read: left as it is"),
+            Self::OpaqueMembers { group, count } => {
+                write!(f, "group {group}: {count} members may hide others, so nobody is removed from it or above")
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! identity-sync (crate docs follow)
+
+pub mod adapter;
+mod assignment;
+mod attributes;
+mod error;
+mod correlate;
+mod diagnostic;
+mod diff;
+mod escape;
+mod evidence;
+mod graph;
+mod guard;
+mod id;
+mod intern;
+mod limits;
+mod links;
+mod mapping;
+mod members;
+mod model;
+mod object;
+mod options;
+mod page;
+mod plan;
+mod planner;
+mod run;
+mod scope;
+mod snapshot;
+mod source;
+mod store;
+mod unique;
+mod value;
+mod version;
+
+pub use assignment::{AssignmentPage, AssignmentSet};
+pub use attributes::Attributes;
+pub use diagnostic::{Ambiguity, Diagnostic};
+pub use diff::{BlockReason, Cause};
+pub use error::{AdapterError, AssignmentError, ErrorKind, SourceError, StoreError};
+pub use escape::Escaped;
+pub use evidence::{Evidence, ExplainError, Explanation};
+pub use guard::LimitName;
+pub use id::{ExternalId, Issuer, MatchKey, MatchRule, SourceAnchor, StoreId, Version};
+pub use limits::Limits;
+pub use model::{AccountState, Completeness, Existence, Kind, MemberKind, Origin, Principal, Timestamp};
+pub use mapping::{AttributeMap, Mapping, MappingError, Missing, Sensitivity, Template};
+pub use options::{
+    AllowEmpty, Deprovision, Extent, GroupPolicy, Guards, Leaves, Limit, Nesting, OnTrip, Options, Protected, UnmanagedMembers,
+    UserPolicy,
+};
+pub use page::{PageEnd, PageToken};
+pub use plan::{Action, Held, Operation, Plan, RemovalBlocked, Subject, TrippedLimit};
+pub use planner::{PlanError, Reconciliation, plan, questions_for};
+pub use run::{Run, RunState};
+pub use snapshot::{
+    Assignments, LimitExceeded, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot, StoreSnapshotBuilder,
+};
+pub use source::{
+    Asked, DirectorySource, GroupPage, GroupRow, Read, Select, SourceCapabilities, SourceIdentity, UserPage, UserRow,
+};
+pub use store::{
+    Activation, AttributeSchema, Change, Concurrency, IdentityStore, MemberPage, Members, MembershipsOnDelete,
+    StoreCapabilities, StoreSelect, StoredGroupPage, StoredGroupRow, StoredUserPage, StoredUserRow, Write, WriteBatch,
+    WriteItem, Written,
+};

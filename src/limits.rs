@@ -1,0 +1,54 @@
+//! Bounds on what is taken in (rule S1).
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds for one object and for a whole run.
+///
+/// An object beyond its bound is *quarantined*: it counts as seen, is not created, changed or granted anything, its
+/// member list counts as incomplete; removals still reach it. A total beyond its bound refuses the plan, before the
+/// memory for it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes in an anchor, store id or unresolved member text. Default 4 KiB.
+    pub id_bytes: usize,
+    /// Bytes in one value. Default 64 KiB.
+    pub value_bytes: usize,
+    /// Values of one attribute. Default 5,000.
+    pub values_per_attribute: usize,
+    /// Different attributes of one object. Default 200.
+    pub attributes_per_object: usize,
+    /// Bytes of all values of one object. Default 16 MiB.
+    pub object_bytes: usize,
+    /// Different attribute names over a whole read. Default 4,096.
+    pub attribute_names: usize,
+    /// Users and groups in a read. Default 10 million.
+    pub objects: usize,
+    /// Member entries in a read. Default 100 million.
+    pub edges: usize,
+    /// Memberships after flattening. Default 100 million.
+    pub memberships: usize,
+    /// Operations in a plan. Default 10 million.
+    pub operations: usize,
+    /// Pages in one read; an adapter that never ends is stopped here. Default 10 million.
+    pub pages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            id_bytes: 4 << 10,
+            value_bytes: 64 << 10,
+            values_per_attribute: 5_000,
+            attributes_per_object: 200,
+            object_bytes: 16 << 20,
+            attribute_names: 4_096,
+            objects: 10_000_000,
+            edges: 100_000_000,
+            memberships: 100_000_000,
+            operations: 10_000_000,
+            pages: 10_000_000,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Every record and every missing record of one kind, with what follows for it.
+
+use std::collections::BTreeSet;
+
+use crate::correlate::{Facts, Fate, Presence, Reason, Situation, state};
+use crate::graph::Graph;
+use crate::id::MatchRule;
+use crate::model::{AccountState, Kind};
+use crate::options::Options;
+use crate::scope::Scope;
+use crate::snapshot::NONE;
+
+/// One managed record, or one entitled object that has none.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    /// Its anchor; the first one where its record carries several.
+    pub(crate) node: u32,
+    /// Its row in the source, or `NONE`.
+    pub(crate) source: u32,
+    /// Its row in the store, or `NONE`.
+    pub(crate) record: u32,
+    pub(crate) situation: Situation,
+    pub(crate) presence: Presence,
+    pub(crate) fate: Fate,
+    /// Disabled in the source.
+    pub(crate) disabled: bool,
+    /// The account state could not be read.
+    pub(crate) unknown: bool,
+    /// Nobody can tell who is meant (rule M5), or the row cannot be used (rule S1): no create, change or grant.
+    pub(crate) barred: bool,
+    /// Appears in no operation (rule M8).
+    pub(crate) protected: bool,
+    /// The source says that it exists, though it was not read.
+    pub(crate) exists: bool,
+}
+
+impl Object {
+    pub(crate) fn is_entitled(&self) -> bool {
+        matches!(self.situation, Situation::Missing | Situation::Confirmed)
+    }
+
+    /// Whether its attributes may be changed, or a record made.
+    pub(crate) fn may_change(&self) -> bool {
+        !self.barred
+            && !self.protected
+            && self.is_entitled()
+            && match self.fate {
+                Fate::Create => !self.unknown,
+                Fate::Compare | Fate::Deactivate(_) => true,
+                _ => false,
+            }
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        !self.protected && self.record != NONE && matches!(self.fate, Fate::Delete(_))
+    }
+
+    pub(crate) fn is_created(&self) -> bool {
+        self.record == NONE && self.may_change()
+    }
+}
+
+/// All objects of one kind: the managed records in the order of the store, then what is missing.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    pub(crate) kind: Kind,
+    pub(crate) all: Vec<Object>,
+    /// Per record its object, `NONE` where it is unmanaged.
+    pub(crate) of_record: Vec<u32>,
+    /// Per node its first object.
+    pub(crate) of_node: Vec<u32>,
+}
+
+impl Objects {
+    /// Linear in records and nodes.
+    pub(crate) fn new(
+        kind: Kind,
+        graph: &Graph<'_>,
+        scope: &Scope,
+        options: &Options,
+        protected: &ProtectedRecords,
+    ) -> Self {
+        let links = graph.links;
+        let mut objects = Self {
+            kind,
+            all: Vec::with_capacity(links.store.records(kind).len()),
+            of_record: vec![NONE; links.store.records(kind).len()],
+            of_node: vec![NONE; links.nodes()],
+        };
+        for row in 0..links.store.records(kind).len() as u32 {
+            let nodes = links.nodes_of(kind, row);
+            let Some(&node) = nodes.first() else { continue };
+            let facts = Facts::of_record(graph, scope, kind, row);
+            let mut object = objects.object(graph, options, node, facts);
+            object.record = row;
+            object.barred |= nodes.iter().any(|&node| links.is_ambiguous(node));
+            object.protected = protected.record(kind, row) || nodes.iter().any(|&n| protected.nodes.contains(&n));
+            objects.of_record[row as usize] = objects.all.len() as u32;
+            for &node in nodes {
+                if objects.of_node[node as usize] == NONE {
+                    objects.of_node[node as usize] = objects.all.len() as u32;
+                }
+            }
+            objects.all.push(object);
+        }
+        let rows = match kind {
+            Kind::User => &links.source.user_of,
+            Kind::Group => &links.source.group_of,
+        };
+        for (node, _) in rows.iter().enumerate().filter(|&(_, &row)| row != NONE) {
+            let node = node as u32;
+            if !scope.entitled[node as usize] || links.is_linked(node) {
+                continue;
+            }
+            let facts = Facts {
+                presence: Presence::Read,
+                entitled: crate::correlate::Entitled::Yes,
+                record: crate::correlate::Record::None,
+                disabled: state(links, node) == Some(AccountState::Disabled),
+                exists: false,
+            };
+            let mut object = objects.object(graph, options, node, facts);
+            object.protected = protected.nodes.contains(&node);
+            objects.of_node[node as usize] = objects.all.len() as u32;
+            objects.all.push(object);
+        }
+        objects
+    }
+
+    fn object(&self, graph: &Graph<'_>, options: &Options, node: u32, facts: Facts) -> Object {
+        let links = graph.links;
+        let (source, quarantined, fate) = match self.kind {
+            Kind::User => {
+                let row = links.user_row(node);
+                (row, row.is_some_and(|row| links.source.users[row].quarantined), facts.user_fate(options))
+            }
+            Kind::Group => {
+                let row = links.group_row(node);
+                (row, row.is_some_and(|row| links.source.groups[row].quarantined), facts.group_fate(options))
+            }
+        };
+        let unknown = self.kind == Kind::User && state(links, node) == Some(AccountState::Unknown);
+        Object {
+            node,
+            source: source.map_or(NONE, |row| row as u32),
+            record: NONE,
+            situation: facts.situation(),
+            presence: facts.presence,
+            fate,
+            disabled: facts.disabled && self.kind == Kind::User,
+            unknown,
+            barred: quarantined || links.is_ambiguous(node),
+            protected: false,
+            exists: facts.exists,
+        }
+    }
+
+    pub(crate) fn of_node(&self, node: u32) -> Option<u32> {
+        self.of_node.get(node as usize).copied().filter(|&object| object != NONE)
+    }
+
+    pub(crate) fn of_record(&self, row: u32) -> Option<u32> {
+        self.of_record.get(row as usize).copied().filter(|&object| object != NONE)
+    }
+}
+
+/// The rows and nodes that rule M8 protects.
+#[derive(Debug, Default)]
+pub(crate) struct ProtectedRecords {
+    rows: BTreeSet<(Kind, u32)>,
+    pub(crate) nodes: BTreeSet<u32>,
+}
+
+impl ProtectedRecords {
+    pub(crate) fn new(graph: &Graph<'_>, options: &Options) -> Self {
+        let links = graph.links;
+        let store = links.store;
+        let mut protected = Self::default();
+        for id in &options.protected.ids {
+            let Some(number) = store.ids.find(id.as_str()) else { continue };
+            for (kind, of) in [(Kind::User, &store.user_of), (Kind::Group, &store.group_of)] {
+                if let Some(&row) = of.get(number as usize).filter(|&&row| row != NONE) {
+                    protected.rows.insert((kind, row));
+                }
+            }
+        }
+        protected.nodes.extend(options.protected.anchors.iter().filter_map(|anchor| links.find(anchor.as_str())));
+        if !options.protected.names.is_empty() {
+            protected.add_names(graph, options);
+        }
+        protected
+    }
+
+    /// A name protects unmanaged records only: it must not save a leaver.
+    fn add_names(&mut self, graph: &Graph<'_>, options: &Options) {
+        let store = graph.links.store;
+        for (kind, schema, table) in [
+            (Kind::User, &store.capabilities.users, &store.user_attributes),
+            (Kind::Group, &store.capabilities.groups, &store.group_attributes),
+        ] {
+            let unique = schema.iter().filter(|(_, schema)| schema.unique);
+            let unique: Vec<(Option<u32>, MatchRule)> =
+                unique.map(|(name, schema)| (table.find_name(name), schema.matching)).collect();
+            for (name, rule) in unique {
+                let keys: BTreeSet<_> = options.protected.names.iter().map(|name| rule.key(name)).collect();
+                for row in 0..store.records(kind).len() as u32 {
+                    let held = store.attributes(kind, row as usize).cells();
+                    let named = held.filter(|(found, _)| Some(*found) == name).any(|(_, v)| keys.contains(&rule.key(v)));
+                    if named && !graph.links.is_managed(kind, row) {
+                        self.rows.insert((kind, row));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn record(&self, kind: Kind, row: u32) -> bool {
+        !self.rows.is_empty() && self.rows.contains(&(kind, row))
+    }
+}
+
+/// Why a record is deactivated or deleted, where it is.
+pub(crate) fn reason(fate: Fate) -> Option<Reason> {
+    match fate {
+        Fate::Deactivate(reason) | Fate::Delete(reason) => Some(reason),
+        _ => None,
+    }
+}

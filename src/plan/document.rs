@@ -1,0 +1,318 @@
+//! The serde form of a plan: a document with names in it, for people, scripts and other languages.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::{Action, BlockedOp, FORMAT, HeldOp, Op, Operation, Plan, PlannedAct, Subject, Subjects, TrippedLimit};
+use crate::attributes::AttributeTable;
+use crate::diagnostic::Diagnostic;
+use crate::diff::{BlockReason, Cause};
+use crate::id::Issuer;
+use crate::model::{Kind, Origin, Timestamp};
+use crate::store::Change;
+
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlanDocument {
+    format: u32,
+    issuer: Issuer,
+    store: String,
+    planned_at: Timestamp,
+    operations: Vec<OperationDocument>,
+    held: Vec<HeldDocument>,
+    tripped: Vec<TrippedLimit>,
+    kept: Vec<SubjectDocument>,
+    blocked: Vec<BlockedDocument>,
+    diagnostics: Vec<Diagnostic>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sensitive: Vec<(Kind, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubjectDocument {
+    kind: Kind,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    anchor: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    version: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ActionName {
+    Create,
+    Update,
+    Deactivate,
+    Reactivate,
+    Delete,
+    AddMembers,
+    RemoveMembers,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperationDocument {
+    action: ActionName,
+    subject: SubjectDocument,
+    cause: Cause,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    active: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attributes: Option<IndexMap<String, Vec<String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<Change>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<SubjectDocument>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    after: Vec<u32>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeldDocument {
+    operation: OperationDocument,
+    by: Vec<u32>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BlockedDocument {
+    subject: SubjectDocument,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    member: Option<SubjectDocument>,
+    because: BlockReason,
+}
+
+fn subject(subject: Subject<'_>) -> SubjectDocument {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    SubjectDocument {
+        kind: subject.kind(),
+        anchor: text(subject.anchor()),
+        id: text(subject.id()),
+        name: text(subject.name()),
+        version: text(subject.version()),
+    }
+}
+
+impl From<Operation<'_>> for OperationDocument {
+    fn from(operation: Operation<'_>) -> Self {
+        let mut document = Self {
+            action: ActionName::Delete,
+            subject: subject(operation.subject()),
+            cause: operation.cause(),
+            active: None,
+            origin: None,
+            attributes: None,
+            changes: None,
+            members: None,
+            after: operation.after().to_vec(),
+        };
+        let grouped = |attributes: crate::Attributes<'_>| {
+            let mut map: IndexMap<String, Vec<String>> = IndexMap::new();
+            for (name, value) in attributes.iter() {
+                map.entry(name.to_owned()).or_default().push(value.to_owned());
+            }
+            Some(map)
+        };
+        document.action = match operation.action() {
+            Action::CreateUser { attributes, active, origin } => {
+                document.attributes = grouped(attributes);
+                document.active = Some(active);
+                document.origin = Some(origin);
+                ActionName::Create
+            }
+            Action::CreateGroup { attributes } => {
+                document.attributes = grouped(attributes);
+                ActionName::Create
+            }
+            Action::Update { changes, origin } => {
+                document.changes = Some(changes.to_vec());
+                document.origin = origin;
+                ActionName::Update
+            }
+            Action::Deactivate => ActionName::Deactivate,
+            Action::Reactivate => ActionName::Reactivate,
+            Action::Delete => ActionName::Delete,
+            Action::AddMembers(members) => {
+                document.members = Some(members.iter().map(subject).collect());
+                ActionName::AddMembers
+            }
+            Action::RemoveMembers(members) => {
+                document.members = Some(members.iter().map(subject).collect());
+                ActionName::RemoveMembers
+            }
+        };
+        document
+    }
+}
+
+impl From<&Plan> for PlanDocument {
+    fn from(plan: &Plan) -> Self {
+        Self {
+            format: FORMAT,
+            issuer: plan.issuer.clone(),
+            store: plan.store.clone(),
+            planned_at: plan.planned_at,
+            operations: plan.operations().map(OperationDocument::from).collect(),
+            held: plan
+                .held()
+                .map(|held| HeldDocument { operation: held.operation.into(), by: held.by().to_vec() })
+                .collect(),
+            tripped: plan.tripped.clone(),
+            kept: plan.kept().map(subject).collect(),
+            blocked: plan
+                .blocked()
+                .map(|blocked| BlockedDocument {
+                    subject: subject(blocked.subject),
+                    member: blocked.member.map(subject),
+                    because: blocked.because,
+                })
+                .collect(),
+            diagnostics: plan.diagnostics.clone(),
+            sensitive: plan.sensitive.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        PlanDocument::from(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Plan {
+    /// Refuses another format, and operations that cannot have come from a plan.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        PlanDocument::deserialize(deserializer)?.into_plan().map_err(D::Error::custom)
+    }
+}
+
+/// Subjects of a document, numbered again in their order.
+struct Numbers(BTreeMap<SubjectDocument, u32>);
+
+impl Numbers {
+    fn of(&self, subject: &SubjectDocument) -> u32 {
+        self.0.get(subject).copied().unwrap_or(u32::MAX)
+    }
+}
+
+impl PlanDocument {
+    fn into_plan(self) -> Result<Plan, String> {
+        if self.format != FORMAT {
+            return Err(format!("plan has format {}, this version reads format {FORMAT}", self.format));
+        }
+        let mut mentioned: Vec<&SubjectDocument> = Vec::new();
+        for operation in self.operations.iter().chain(self.held.iter().map(|held| &held.operation)) {
+            mentioned.push(&operation.subject);
+            mentioned.extend(operation.members.iter().flatten());
+        }
+        mentioned.extend(&self.kept);
+        for blocked in &self.blocked {
+            mentioned.push(&blocked.subject);
+            mentioned.extend(&blocked.member);
+        }
+        mentioned.sort_unstable();
+        mentioned.dedup();
+        let mut subjects = Subjects::default();
+        for subject in &mentioned {
+            subjects.kinds.push(subject.kind);
+            subjects.anchors.push(&subject.anchor);
+            subjects.ids.push(&subject.id);
+            subjects.names.push(&subject.name);
+            subjects.versions.push(&subject.version);
+        }
+        let numbered = mentioned.iter().enumerate();
+        let numbers = Numbers(numbered.map(|(number, &subject)| (subject.clone(), number as u32)).collect());
+        let mut values = AttributeTable::default();
+        let count = self.operations.len();
+        let operations = self.operations.iter().enumerate().map(|(i, operation)| {
+            operation.to_op(i, &numbers, &mut values)
+        });
+        let operations = operations.collect::<Result<Vec<Op>, String>>()?;
+        let mut held = Vec::new();
+        for (i, entry) in self.held.iter().enumerate() {
+            if entry.by.iter().any(|&by| by as usize >= self.tripped.len()) {
+                return Err("a held operation names a limit that did not trip".to_owned());
+            }
+            held.push(HeldOp { op: entry.operation.to_op(i, &numbers, &mut values)?, by: entry.by.clone() });
+        }
+        debug_assert_eq!(count, operations.len());
+        let kept = self.kept.iter().map(|subject| numbers.of(subject)).collect();
+        let blocked = self.blocked.iter().map(|blocked| BlockedOp {
+            subject: numbers.of(&blocked.subject),
+            member: blocked.member.as_ref().map(|member| numbers.of(member)),
+            because: blocked.because,
+        });
+        Ok(Plan {
+            blocked: blocked.collect(),
+            issuer: self.issuer,
+            store: self.store,
+            planned_at: self.planned_at,
+            subjects,
+            operations,
+            held,
+            tripped: self.tripped,
+            kept,
+            diagnostics: self.diagnostics,
+            values,
+            sensitive: self.sensitive.into_iter().collect(),
+        })
+    }
+}
+
+impl OperationDocument {
+    fn to_op(&self, position: usize, numbers: &Numbers, values: &mut AttributeTable) -> Result<Op, String> {
+        let broken = |what: &str| Err(format!("operation {position} {what}"));
+        if self.after.iter().any(|&before| before as usize >= position) {
+            return broken("comes before one that it waits for");
+        }
+        let group = self.subject.kind == Kind::Group;
+        let creates = self.action == ActionName::Create;
+        if self.subject.anchor.is_empty() || (self.subject.id.is_empty() && self.needs_id(creates)) {
+            return broken("is about nobody");
+        }
+        let members = || match &self.members {
+            Some(members) if group && !members.is_empty() => {
+                Ok(members.iter().map(|member| numbers.of(member)).collect::<Vec<u32>>())
+            }
+            _ => Err(format!("operation {position} has no members")),
+        };
+        let act = match (self.action, &self.attributes, &self.changes) {
+            (ActionName::Create, Some(attributes), None) => {
+                let row = values.open_row() as u32;
+                for (name, list) in attributes {
+                    let name = values.name_index(name);
+                    if !list.iter().all(|value| values.push(name, value)) {
+                        return broken("is too large");
+                    }
+                }
+                let active = self.active.unwrap_or(true);
+                PlannedAct::Create { row, active, origin: self.origin.unwrap_or(Origin::Synced) }
+            }
+            (ActionName::Update, None, Some(changes)) => {
+                PlannedAct::Update { changes: changes.clone(), origin: self.origin }
+            }
+            (ActionName::Deactivate, None, None) if !group => PlannedAct::Deactivate,
+            (ActionName::Reactivate, None, None) if !group => PlannedAct::Reactivate,
+            (ActionName::Delete, None, None) => PlannedAct::Delete,
+            (ActionName::AddMembers, None, None) => PlannedAct::AddMembers(members()?),
+            (ActionName::RemoveMembers, None, None) => PlannedAct::RemoveMembers(members()?),
+            _ => return broken("does not say what its action needs"),
+        };
+        Ok(Op { act, subject: numbers.of(&self.subject), cause: self.cause, after: self.after.clone() })
+    }
+
+    /// Members can be added to a group that the same plan creates; all else needs a record.
+    fn needs_id(&self, creates: bool) -> bool {
+        !creates && self.action != ActionName::AddMembers
+    }
+}

@@ -1,0 +1,386 @@
+//! Step 5, second half: the plan. Plain data: what is shown is what is applied (rule P1).
+
+mod build;
+mod display;
+mod document;
+mod order;
+
+pub(crate) use build::{Decided, build};
+
+use std::collections::BTreeSet;
+
+use crate::attributes::{AttributeTable, Attributes};
+use crate::diagnostic::Diagnostic;
+use crate::diff::{BlockReason, Cause};
+use crate::guard::LimitName;
+use crate::id::{ExternalId, Issuer, SourceAnchor, StoreId, Version};
+use crate::model::{Kind, Origin, Timestamp};
+use crate::page::TextColumn;
+use crate::store::Change;
+
+/// The format that this version writes and reads.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What has to be done, in order, with everything that a person needs to judge it.
+///
+/// Serialisable (JSON), comparable, printable (`Display`). The same inputs in any order give the same bytes (rule P2).
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) issuer: Issuer,
+    pub(crate) store: String,
+    pub(crate) planned_at: Timestamp,
+    pub(crate) subjects: Subjects,
+    pub(crate) operations: Vec<Op>,
+    pub(crate) held: Vec<HeldOp>,
+    pub(crate) tripped: Vec<TrippedLimit>,
+    pub(crate) kept: Vec<u32>,
+    pub(crate) blocked: Vec<BlockedOp>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The values of creates, a row each.
+    pub(crate) values: AttributeTable,
+    /// Target attributes whose values are not shown (rule S2).
+    pub(crate) sensitive: BTreeSet<(Kind, String)>,
+}
+
+/// Everybody whom the plan mentions, sorted by kind, anchor and store id; a text is empty where there is none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subjects {
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) anchors: TextColumn,
+    pub(crate) ids: TextColumn,
+    pub(crate) names: TextColumn,
+    pub(crate) versions: TextColumn,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Op {
+    pub(crate) act: PlannedAct,
+    pub(crate) subject: u32,
+    pub(crate) cause: Cause,
+    /// Operations that must have succeeded before; creates of members and groups are found by their subject.
+    pub(crate) after: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum PlannedAct {
+    Create { row: u32, active: bool, origin: Origin },
+    Update { changes: Vec<Change>, origin: Option<Origin> },
+    Deactivate,
+    Reactivate,
+    Delete,
+    AddMembers(Vec<u32>),
+    RemoveMembers(Vec<u32>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct HeldOp {
+    pub(crate) op: Op,
+    /// Numbers of tripped limits.
+    pub(crate) by: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BlockedOp {
+    pub(crate) subject: u32,
+    /// The member whose removal is blocked; none where it is about the record.
+    pub(crate) member: Option<u32>,
+    pub(crate) because: BlockReason,
+}
+
+/// A limit that was reached, and what it compared (rule D4).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrippedLimit {
+    /// Which limit.
+    pub limit: LimitName,
+    /// The group, for a limit per group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<SourceAnchor>,
+    /// The kind of the records, for a limit per attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// The attribute, for a limit per attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+    /// How many were planned.
+    pub planned: u64,
+    /// How many are allowed.
+    pub allowed: u64,
+    /// Of how many.
+    pub base: u64,
+}
+
+/// A user or a group that the plan mentions.
+#[derive(Clone, Copy)]
+pub struct Subject<'p> {
+    subjects: &'p Subjects,
+    number: u32,
+}
+
+impl<'p> Subject<'p> {
+    /// A user or a group.
+    pub fn kind(self) -> Kind {
+        self.subjects.kinds.get(self.number as usize).copied().unwrap_or(Kind::User)
+    }
+
+    /// Its anchor; none where the record is not ours.
+    pub fn anchor(self) -> Option<&'p str> {
+        non_empty(self.subjects.anchors.at(self.number as usize))
+    }
+
+    /// Its store id; none where this plan creates it.
+    pub fn id(self) -> Option<&'p str> {
+        non_empty(self.subjects.ids.at(self.number as usize))
+    }
+
+    /// Its name, for a person.
+    pub fn name(self) -> Option<&'p str> {
+        non_empty(self.subjects.names.at(self.number as usize))
+    }
+
+    /// The version, or the hash of the content, that its record had when the plan was made (rule P7).
+    pub fn version(self) -> Option<&'p str> {
+        non_empty(self.subjects.versions.at(self.number as usize))
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.number
+    }
+}
+
+impl std::fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// One operation of a plan.
+#[derive(Clone, Copy)]
+pub struct Operation<'p> {
+    plan: &'p Plan,
+    op: &'p Op,
+}
+
+/// What an operation does to its subject.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Action<'p> {
+    /// Makes a user with these attributes.
+    CreateUser {
+        /// Its attributes.
+        attributes: Attributes<'p>,
+        /// Whether it may use the application.
+        active: bool,
+        /// `Synced`, or `Jit` for a sign-in.
+        origin: Origin,
+    },
+    /// Makes a group with these attributes.
+    CreateGroup {
+        /// Its attributes.
+        attributes: Attributes<'p>,
+    },
+    /// Changes mapped attributes, and the origin where a user who came by sign-in is entitled now.
+    Update {
+        /// Old and new values (rule A6).
+        changes: &'p [Change],
+        /// The new origin, where it changes.
+        origin: Option<Origin>,
+    },
+    /// Makes a user inactive.
+    Deactivate,
+    /// Makes a user active again: a grant (rule A7).
+    Reactivate,
+    /// Deletes the record.
+    Delete,
+    /// Adds members to a group.
+    AddMembers(Members<'p>),
+    /// Removes members from a group.
+    RemoveMembers(Members<'p>),
+}
+
+/// Members that an operation names, in the order of their anchors.
+#[derive(Clone, Copy)]
+pub struct Members<'p> {
+    plan: &'p Plan,
+    numbers: &'p [u32],
+}
+
+impl<'p> Members<'p> {
+    /// How many.
+    pub fn len(self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = Subject<'p>> {
+        self.numbers.iter().map(move |&number| self.plan.subject(number))
+    }
+}
+
+impl std::fmt::Debug for Members<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<'p> Operation<'p> {
+    /// To whom it is done.
+    pub fn subject(self) -> Subject<'p> {
+        self.plan.subject(self.op.subject)
+    }
+
+    /// Why.
+    pub fn cause(self) -> Cause {
+        self.op.cause
+    }
+
+    /// What is done.
+    pub fn action(self) -> Action<'p> {
+        match &self.op.act {
+            PlannedAct::Create { row, active, origin } => {
+                let attributes = self.plan.values.row(*row as usize);
+                match self.subject().kind() {
+                    Kind::User => Action::CreateUser { attributes, active: *active, origin: *origin },
+                    Kind::Group => Action::CreateGroup { attributes },
+                }
+            }
+            PlannedAct::Update { changes, origin } => Action::Update { changes, origin: *origin },
+            PlannedAct::Deactivate => Action::Deactivate,
+            PlannedAct::Reactivate => Action::Reactivate,
+            PlannedAct::Delete => Action::Delete,
+            PlannedAct::AddMembers(numbers) => Action::AddMembers(Members { plan: self.plan, numbers }),
+            PlannedAct::RemoveMembers(numbers) => Action::RemoveMembers(Members { plan: self.plan, numbers }),
+        }
+    }
+
+    /// Positions of the operations in the plan that must have succeeded before.
+    pub fn after(self) -> &'p [u32] {
+        &self.op.after
+    }
+}
+
+impl std::fmt::Debug for Operation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// An operation that a limit holds, and which limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'p> {
+    /// What does not run.
+    pub operation: Operation<'p>,
+    by: &'p [u32],
+}
+
+impl<'p> Held<'p> {
+    /// Positions in [`Plan::tripped`] of the limits that hold it.
+    pub fn by(self) -> &'p [u32] {
+        self.by
+    }
+}
+
+/// A removal that does not happen, because a rule asks for more proof (rule C7).
+#[derive(Clone, Copy, Debug)]
+#[doc(alias = "blocked removal")]
+pub struct RemovalBlocked<'p> {
+    /// The record, or the group of the membership.
+    pub subject: Subject<'p>,
+    /// The member who stays; none where it is about the record itself.
+    pub member: Option<Subject<'p>>,
+    /// What stands against it.
+    pub because: BlockReason,
+}
+
+impl Plan {
+    /// The issuer of the links that it writes.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Which store it was made for.
+    pub fn store(&self) -> &str {
+        &self.store
+    }
+
+    /// When it was made, as the host said.
+    pub fn planned_at(&self) -> Timestamp {
+        self.planned_at
+    }
+
+    /// Whether nothing runs. Something may be held all the same.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// Number of operations that run.
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// What runs, in order (rule P6).
+    pub fn operations(&self) -> impl ExactSizeIterator<Item = Operation<'_>> {
+        self.operations.iter().map(|op| Operation { plan: self, op })
+    }
+
+    /// What tripped limits hold (rule D5).
+    pub fn held(&self) -> impl ExactSizeIterator<Item = Held<'_>> {
+        self.held.iter().map(|held| Held { operation: Operation { plan: self, op: &held.op }, by: &held.by })
+    }
+
+    /// The limits that tripped.
+    pub fn tripped(&self) -> &[TrippedLimit] {
+        &self.tripped
+    }
+
+    /// Managed records that are wanted no more and stay (rule D3).
+    pub fn kept(&self) -> impl ExactSizeIterator<Item = Subject<'_>> {
+        self.kept.iter().map(|&number| self.subject(number))
+    }
+
+    /// Removals that a rule blocks (rule C7).
+    pub fn blocked(&self) -> impl ExactSizeIterator<Item = RemovalBlocked<'_>> {
+        self.blocked.iter().map(|blocked| RemovalBlocked {
+            subject: self.subject(blocked.subject),
+            member: blocked.member.map(|member| self.subject(member)),
+            because: blocked.because,
+        })
+    }
+
+    /// What a person should know.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    pub(crate) fn subject(&self, number: u32) -> Subject<'_> {
+        Subject { subjects: &self.subjects, number }
+    }
+
+    pub(crate) fn external_id(&self, subject: u32) -> ExternalId {
+        ExternalId { issuer: self.issuer.clone(), value: self.subjects.anchors.at(subject as usize).into() }
+    }
+
+    pub(crate) fn stored_id(&self, subject: u32) -> Option<StoreId> {
+        non_empty(self.subjects.ids.at(subject as usize)).map(StoreId::from)
+    }
+
+    pub(crate) fn stored_version(&self, subject: u32) -> Option<Version> {
+        non_empty(self.subjects.versions.at(subject as usize)).map(Version::from)
+    }
+}
+
+impl PartialEq for Plan {
+    /// Compares what the plans say, not how they are laid out.
+    fn eq(&self, other: &Self) -> bool {
+        document::PlanDocument::from(self) == document::PlanDocument::from(other)
+    }
+}

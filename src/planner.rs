@@ -1,0 +1,292 @@
+//! The pure part from end to end: snapshots in, plan and evidence out. It reads top to bottom as the pipeline.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::correlate::Fate;
+use crate::diff::{Draft, diff};
+use crate::evidence::Evidence;
+use crate::graph::Graph;
+use crate::guard::{Judgement, Measured, judge};
+use crate::id::{Issuer, SourceAnchor};
+use crate::links::Links;
+use crate::members::{diff_members, spare_protected};
+use crate::model::{Completeness, Kind, Origin};
+use crate::object::{Objects, ProtectedRecords};
+use crate::options::{Deprovision, Extent, Options};
+use crate::plan::{Decided, Plan, build};
+use crate::run::{Run, RunState};
+use crate::scope::{Scope, questions};
+use crate::snapshot::{Assignments, LimitExceeded, NONE, SourceSnapshot, StoreSnapshot, within};
+use crate::store::Activation;
+use crate::value::Rules;
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The store was not read whole: what looks missing would be created twice (rule C5).
+    #[error("the store was not read whole: {}", crate::Escaped(.reason))]
+    PartialStore {
+        /// Why.
+        reason: String,
+    },
+    /// A complete read holds nobody, while the store holds managed records (rule C4).
+    #[error("the source was read as complete and holds no {kind}, but the store holds managed ones")]
+    EmptySource {
+        /// Of which kind.
+        kind: Kind,
+    },
+    /// There is no assignment, or none that resolves, while the store holds managed records (rule C4).
+    #[error("no assignment resolves, but the store holds managed records")]
+    EmptyAssignments,
+    /// The options ask for something that the store cannot do (rule X5).
+    #[error("the store cannot deactivate users, but policy `{policy}` asks for it")]
+    CannotDeactivate {
+        /// Which policy.
+        policy: &'static str,
+    },
+    /// An option that no run can follow.
+    #[error("policy `{policy}` cannot be `keep`")]
+    CannotKeep {
+        /// Which policy.
+        policy: &'static str,
+    },
+    /// The remembered state belongs to another issuer, or to another version of this library (rule D7).
+    #[error("the run state does not belong to issuer {issuer}, or has another format")]
+    ForeignState {
+        /// The issuer of this run.
+        issuer: Issuer,
+    },
+    /// A total is beyond its bound (rule S1). A plan of proven removals can still be had: [`Extent::ProvenRemovals`].
+    #[error(transparent)]
+    LimitExceeded(#[from] LimitExceeded),
+}
+
+/// What planning answers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reconciliation {
+    /// What has to be done; nothing has been written.
+    pub plan: Plan,
+    /// Why: explains each entitlement and each membership.
+    pub evidence: Evidence,
+    /// What to remember, also where the plan is not applied (rule D7).
+    pub run: RunState,
+}
+
+/// Decides what has to be done. Pure: no I/O, no clock, no randomness; the same inputs in any order give the same plan.
+///
+/// `reconcile` wraps this for hosts that have traits; call it directly where you hold the data already. The anchors about
+/// which the source has to be asked first are named by [`questions_for`]; unanswered ones count as `Unknown`.
+///
+/// Cost: near linear in objects, direct memberships, stored memberships and flattened memberships.
+///
+/// ```
+/// use identity_sync::{Assignments, Completeness, ExternalId, Options, Principal, Run, SourceCapabilities};
+/// use identity_sync::{SourceSnapshot, StoreCapabilities, StoreSnapshot, UserPage, plan};
+///
+/// let mut source = SourceSnapshot::builder("corp", SourceCapabilities::default());
+/// let mut page = UserPage::default();
+/// page.user("guid-1").active(true).attribute("userPrincipalName", "ada@example.com");
+/// source.users(&page)?;
+/// source.users_end(Completeness::Complete);
+/// source.groups_end(Completeness::Complete);
+///
+/// let store = StoreSnapshot::builder(StoreCapabilities::named("app")).finish(Completeness::Complete);
+/// let assignments = Assignments::complete([Principal::External(ExternalId::new("corp", "guid-1"))]);
+/// let found = plan(&source.finish(), &store, &assignments, &Options::for_issuer("corp"), &Run::default())?;
+/// assert_eq!(found.plan.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// No plan is made from a store that was read in part, from a read that is empty against the evidence, from options that the
+/// store cannot follow, or beyond a bound.
+pub fn plan(
+    source: &SourceSnapshot,
+    store: &StoreSnapshot,
+    assignments: &Assignments,
+    options: &Options,
+    run: &Run,
+) -> Result<Reconciliation, PlanError> {
+    let issuer = issuer(source, options);
+    check_options(store, options)?;
+    if !run.state.fits(&issuer) {
+        return Err(PlanError::ForeignState { issuer });
+    }
+    if let Completeness::Partial { reason } = &store.0.read {
+        return Err(PlanError::PartialStore { reason: reason.clone() });
+    }
+    let links = Links::new(&source.0, &store.0, &issuer);
+    let graph = Graph::new(&links, options);
+    let scope = scope(&graph, assignments, &issuer, options);
+    check_empty(&graph, &scope, assignments, options)?;
+    let plan = decide(&graph, &scope, options, &issuer, run, Origin::Synced)?;
+    Ok(Reconciliation {
+        plan,
+        evidence: Evidence::new(Arc::clone(&source.0), &graph, &scope, options.nesting),
+        run: run.state.after(&issuer),
+    })
+}
+
+/// From entitlements to a plan.
+pub(crate) fn decide(
+    graph: &Graph<'_>,
+    scope: &Scope,
+    options: &Options,
+    issuer: &Issuer,
+    run: &Run,
+    origin: Origin,
+) -> Result<Plan, PlanError> {
+    let links = graph.links;
+    let protected = ProtectedRecords::new(graph, options);
+    let users = Objects::new(Kind::User, graph, scope, options, &protected);
+    let mut groups = Objects::new(Kind::Group, graph, scope, options, &protected);
+    let (source, stored) = (links.source, links.store);
+    let store = &stored.capabilities;
+    let user_rules =
+        Rules::new(Kind::User, &options.user_map, store, &source.user_attributes, &stored.user_attributes);
+    let group_rules =
+        Rules::new(Kind::Group, &options.group_map, store, &source.group_attributes, &stored.group_attributes);
+    let mut draft = Draft { diagnostics: scope.diagnostics.clone(), ..Draft::default() };
+    if origin == Origin::Synced {
+        spare_protected(&mut draft, links, &mut groups, &users, &protected);
+    } else {
+        adapt_to_sign_in(&mut groups);
+    }
+    diff(&mut draft, graph, &users, options, &user_rules);
+    diff(&mut draft, graph, &groups, options, &group_rules);
+    if origin == Origin::Synced {
+        diff_members(&mut draft, graph, &groups, &users, &protected, options)?;
+    } else {
+        sign_in_only(&mut draft);
+    }
+    within(draft.steps.len(), options.limits.operations, "operations in the plan")?;
+    let measured =
+        Measured { links, users: &users, groups: &groups, user_rules: &user_rules, group_rules: &group_rules };
+    let judgement = match origin {
+        Origin::Synced => judge(&draft, &measured, &options.guards),
+        // One user, asked for by himself: nothing to be measured against.
+        Origin::Jit => Judgement::default(),
+    };
+    Ok(build(Decided {
+        links,
+        users: &users,
+        groups: &groups,
+        user_rules: &user_rules,
+        group_rules: &group_rules,
+        draft,
+        judgement,
+        issuer: issuer.clone(),
+        now: run.now,
+        origin,
+    }))
+}
+
+fn adapt_to_sign_in(groups: &mut Objects) {
+    for group in &mut groups.all {
+        group.fate = Fate::LeaveAlone;
+    }
+}
+
+/// A sign-in changes no origin (rule J1): only a reconcile adopts.
+fn sign_in_only(draft: &mut Draft) {
+    use crate::diff::{Act, Cause};
+    for step in &mut draft.steps {
+        if let Act::Update { adopt, .. } = &mut step.act {
+            *adopt = false;
+        }
+        if matches!(step.cause, Cause::Entitled | Cause::Changed | Cause::Adopted | Cause::Enabled) {
+            step.cause = Cause::SignIn;
+        }
+    }
+    draft.steps.retain(|step| !matches!(&step.act, Act::Update { changes, .. } if changes.is_empty()));
+    draft.kept.clear();
+    draft.blocked.clear();
+}
+
+/// The anchors that the source must be asked about before [`plan`]: those that decide over a deletion or a member list and
+/// were not read (rules C3, E9). Sorted; empty where all is known, or where the source cannot answer.
+pub fn questions_for(
+    source: &SourceSnapshot,
+    store: &StoreSnapshot,
+    assignments: &Assignments,
+    options: &Options,
+) -> Vec<SourceAnchor> {
+    if !source.0.capabilities.existence {
+        return Vec::new();
+    }
+    let issuer = issuer(source, options);
+    let links = Links::new(&source.0, &store.0, &issuer);
+    let graph = Graph::new(&links, options);
+    let scope = Scope::new(&graph, assignments, &issuer);
+    questions(&graph, &scope)
+}
+
+pub(crate) fn issuer(source: &SourceSnapshot, options: &Options) -> Issuer {
+    options.issuer.clone().unwrap_or_else(|| source.0.identity.clone())
+}
+
+fn scope(graph: &Graph<'_>, assignments: &Assignments, issuer: &Issuer, options: &Options) -> Scope {
+    let mut scope = Scope::new(graph, assignments, issuer);
+    if options.extent == Extent::ProvenRemovals {
+        // Nobody is judged by his entitlement: only what is proven on its own counts.
+        scope.provable = false;
+    }
+    scope
+}
+
+/// Rule X5: what the store cannot do is refused before anything is planned.
+pub(crate) fn check_options(store: &StoreSnapshot, options: &Options) -> Result<(), PlanError> {
+    if options.users.disabled_in_source == Deprovision::Keep {
+        return Err(PlanError::CannotKeep { policy: "users.disabled_in_source" });
+    }
+    if store.0.capabilities.activation == Activation::Supported {
+        return Ok(());
+    }
+    for (policy, set) in [
+        ("users.deleted_in_source", options.users.deleted_in_source),
+        ("users.left_scope", options.users.left_scope),
+        ("users.disabled_in_source", options.users.disabled_in_source),
+    ] {
+        if set == Deprovision::Deactivate {
+            return Err(PlanError::CannotDeactivate { policy });
+        }
+    }
+    Ok(())
+}
+
+/// Rule C4: an empty read against a store that is not.
+fn check_empty(
+    graph: &Graph<'_>,
+    scope: &Scope,
+    assignments: &Assignments,
+    options: &Options,
+) -> Result<(), PlanError> {
+    if options.extent == Extent::ProvenRemovals {
+        return Ok(());
+    }
+    let links = graph.links;
+    let source = links.source;
+    let managed = |kind| (0..links.store.records(kind).len() as u32).any(|row| links.is_managed(kind, row));
+    for (kind, read, rows, allowed) in [
+        (Kind::User, &source.users_read, &source.user_of, options.allow_empty.users),
+        (Kind::Group, &source.groups_read, &source.group_of, options.allow_empty.groups),
+    ] {
+        let found = rows.iter().enumerate().any(|(node, &row)| {
+            // Where only asked-for anchors were read, only linked ones tell whether the source answers at all.
+            row != NONE && (!source.scoped || links.record(kind, node as u32).is_some())
+        });
+        if read.is_complete() && !found && !allowed && managed(kind) {
+            return Err(PlanError::EmptySource { kind });
+        }
+    }
+    let any = managed(Kind::User) || managed(Kind::Group);
+    if assignments.read.is_complete() && !scope.resolves && !options.allow_empty.assignments && any {
+        return Err(PlanError::EmptyAssignments);
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Unique values: who gets a name that more than one wants (rule M6).
+
+use std::collections::BTreeMap;
+
+use crate::attributes::Attributes;
+use crate::intern::Interner;
+use crate::links::Links;
+use crate::model::Kind;
+use crate::object::{Object, Objects};
+use crate::snapshot::NONE;
+use crate::value::{Desired, Rule};
+
+/// What came out for one unique attribute.
+#[derive(Debug, Default)]
+pub(crate) struct Settlement {
+    /// Objects that do not get their value, with the record that has it, where one has.
+    pub(crate) blocked: BTreeMap<u32, Option<u32>>,
+    /// (taker, record that frees the value): the second must come first (rule P6).
+    pub(crate) frees: Vec<(u32, u32)>,
+}
+
+/// Someone who wants a value that his record does not have.
+#[derive(Debug)]
+struct Mover {
+    object: u32,
+    /// Numbers of the keys that are new to it.
+    takes: Vec<u32>,
+    /// Whether its record may be written. One that may not still has a claim.
+    free: bool,
+}
+
+#[derive(Debug, Default)]
+struct Contest {
+    /// Objects that map to this key.
+    claimants: Vec<u32>,
+    /// Records that have it.
+    holders: Vec<u32>,
+    movers: Vec<u32>,
+}
+
+/// Settles one attribute. The result is the largest set of changes that can all happen; it is unique, because a claim is
+/// decided without regard to the others and blocking only ever spreads.
+///
+/// Near linear: only keys that somebody newly wants are looked at twice.
+pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>) -> Settlement {
+    let kind = objects.kind;
+    let mut keys = Interner::default();
+    let mut movers: Vec<Mover> = Vec::new();
+    for (number, object) in objects.all.iter().enumerate() {
+        let Some(desired) = claim(object, kind, links, rule) else { continue };
+        let stored = stored(object, kind, links);
+        if rule.is_settled(&desired, stored) {
+            continue;
+        }
+        let held = rule.keys(rule.held(stored));
+        let wanted = rule.keys(desired.values());
+        let takes: Vec<u32> =
+            wanted.iter().filter(|key| held.binary_search(key).is_err()).map(|key| keys.intern(key)).collect();
+        movers.push(Mover { object: number as u32, takes, free: object.may_change() });
+    }
+    if movers.is_empty() {
+        return Settlement::default();
+    }
+    let mut contests: Vec<Contest> = (0..keys.len()).map(|_| Contest::default()).collect();
+    for (number, object) in objects.all.iter().enumerate() {
+        let Some(desired) = claim(object, kind, links, rule) else { continue };
+        for key in rule.keys(desired.values()) {
+            if let Some(key) = keys.find(&key) {
+                contests[key as usize].claimants.push(number as u32);
+            }
+        }
+    }
+    for row in 0..links.store.records(kind).len() {
+        for key in rule.keys(rule.held(links.store.attributes(kind, row))) {
+            if let Some(key) = keys.find(&key) {
+                contests[key as usize].holders.push(row as u32);
+            }
+        }
+    }
+    for (number, mover) in movers.iter().enumerate() {
+        for &key in &mover.takes {
+            contests[key as usize].movers.push(number as u32);
+        }
+    }
+    decide(objects, links, rule, &keys, &movers, &contests)
+}
+
+fn decide(
+    objects: &Objects,
+    links: &Links<'_>,
+    rule: &Rule<'_>,
+    keys: &Interner,
+    movers: &[Mover],
+    contests: &[Contest],
+) -> Settlement {
+    let mut mover_of: BTreeMap<u32, u32> = BTreeMap::new();
+    for (number, mover) in movers.iter().enumerate() {
+        if mover.free {
+            mover_of.insert(objects.all[mover.object as usize].record, number as u32);
+        }
+    }
+    mover_of.remove(&NONE);
+    let mut blocked = vec![false; movers.len()];
+    // The record that stands in a mover's way, if any does.
+    let obstacle = |mover: &Mover, blocked: &[bool]| -> Option<Option<u32>> {
+        let own = objects.all[mover.object as usize].record;
+        for &key in &mover.takes {
+            let contest = &contests[key as usize];
+            let stays = contest.holders.iter().copied().filter(|&holder| holder != own).find(|&holder| {
+                let deleted = objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
+                // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
+                let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
+                !deleted && !moves
+            });
+            if stays.is_some() {
+                return Some(stays);
+            }
+            if contest.claimants.iter().any(|&other| other != mover.object) {
+                return Some(contest.holders.iter().copied().find(|&holder| holder != own));
+            }
+        }
+        None
+    };
+    let mut settlement = Settlement::default();
+    let mut queue: Vec<u32> = (0..movers.len() as u32).collect();
+    while let Some(number) = queue.pop() {
+        let mover = &movers[number as usize];
+        if blocked[number as usize] {
+            continue;
+        }
+        let Some(holder) = obstacle(mover, &blocked) else { continue };
+        blocked[number as usize] = true;
+        settlement.blocked.insert(mover.object, holder);
+        // It keeps what it has, so whoever waits for that has to be looked at again.
+        let object = &objects.all[mover.object as usize];
+        for key in rule.keys(rule.held(stored(object, objects.kind, links))) {
+            if let Some(key) = keys.find(&key) {
+                queue.extend(contests[key as usize].movers.iter().copied());
+            }
+        }
+    }
+    for (number, mover) in movers.iter().enumerate() {
+        if blocked[number] || !mover.free {
+            continue;
+        }
+        let own = objects.all[mover.object as usize].record;
+        for &key in &mover.takes {
+            let holders = contests[key as usize].holders.iter().filter(|&&holder| holder != own);
+            settlement.frees.extend(holders.map(|&holder| (mover.object, holder)));
+        }
+    }
+    settlement
+}
+
+/// What an object maps to, where it has a claim: entitled, read, and known (rule M6).
+fn claim<'s>(object: &Object, kind: Kind, links: &Links<'s>, rule: &Rule<'_>) -> Option<Desired<'s>> {
+    let entitled = object.is_entitled() && !object.barred && object.source != NONE;
+    if !entitled {
+        return None;
+    }
+    let source = match kind {
+        Kind::User => links.source.user_row(object.source as usize),
+        Kind::Group => links.source.group_row(object.source as usize),
+    };
+    match rule.desired(source) {
+        Desired::Unchanged => None,
+        // A required attribute that comes out empty stays as it is (rule A3): its record gives nothing up.
+        Desired::Empty if rule.required => None,
+        desired => Some(desired),
+    }
+}
+
+fn stored<'s>(object: &Object, kind: Kind, links: &Links<'s>) -> Attributes<'s> {
+    if object.record == NONE {
+        Attributes::EMPTY
+    } else {
+        links.store.attributes(kind, object.record as usize)
+    }
+}

@@ -1,0 +1,294 @@
+//! Plain data for one small world: what the directory answers, what the store holds, who was assigned, and
+//! the options of the run. It has no behaviour, so that the library's adapters, the generator and the oracle
+//! can all be built from it without sharing any code.
+
+#![allow(dead_code, reason = "each test binary uses another part of the shared modules")]
+#![allow(unreachable_pub, reason = "shared by several test binaries as a private module")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Attribute values by name, as the directory or the store spells them.
+pub type Attributes = BTreeMap<String, Vec<String>>;
+
+/// Everything that one reconcile sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct World {
+    pub source: Source,
+    pub store: Store,
+    pub assignments: Assignments,
+    pub options: Options,
+}
+
+/// What the directory answers in this run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub users_complete: bool,
+    pub groups_complete: bool,
+    /// The source can answer look-ups by anchor (rule C3).
+    pub has_existence: bool,
+    /// The source has the notion of a disabled account; without it all are enabled (rule A5).
+    pub account_state: bool,
+    /// Rows as read; one anchor may come more than once (rule M5).
+    pub users: Vec<UserRow>,
+    pub groups: Vec<GroupRow>,
+    /// Anchors whose tombstone was seen.
+    pub tombstones: Vec<String>,
+    /// The answers to look-ups. An anchor that is not here is answered `Unknown`. Means nothing where
+    /// `has_existence` is false.
+    pub existence: BTreeMap<String, Existence>,
+}
+
+/// One row of the users read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserRow {
+    pub anchor: String,
+    pub state: AccountState,
+    pub version: Option<u64>,
+    pub attributes: Attributes,
+    /// Source attributes that exist but could not be read (rule A2). They are not in `attributes`.
+    pub unreadable: BTreeSet<String>,
+    /// Seen, but over its bound: quarantined as rule S1 says.
+    pub withdrawn: bool,
+}
+
+/// One row of the groups read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupRow {
+    pub anchor: String,
+    pub version: Option<u64>,
+    pub attributes: Attributes,
+    pub unreadable: BTreeSet<String>,
+    pub withdrawn: bool,
+    pub members: Vec<Member>,
+    pub members_complete: bool,
+}
+
+/// One entry of a member list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    pub target: MemberTarget,
+    pub hint: KindHint,
+}
+
+/// Whom a member entry names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberTarget {
+    Anchor(String),
+    /// A name (a DN) without an entry.
+    Unresolved(String),
+}
+
+/// What the read says about the kind of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KindHint {
+    User,
+    Group,
+    /// A contact, a computer: no principal.
+    Other,
+    /// Lives outside this source.
+    Foreign,
+    Unknown,
+}
+
+/// State of a source account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccountState {
+    Enabled,
+    Disabled,
+    Unknown,
+}
+
+/// The answer to a look-up by anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Existence {
+    Gone,
+    Unknown,
+    /// Exists, with this kind.
+    Exists(KindHint),
+}
+
+/// What the store holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// False: the read of the store was partial (rule C5).
+    pub complete: bool,
+    pub users: Vec<StoreUser>,
+    pub groups: Vec<StoreGroup>,
+    pub user_schema: Schema,
+    pub group_schema: Schema,
+    /// Deleting a record removes its memberships by itself.
+    pub cascades: bool,
+    /// False: `StoreGroup::members` holds the truth, but nobody can read it (rule C5).
+    pub can_list_members: bool,
+}
+
+/// Attribute name to its rule. Attributes that are not named: exact, not unique, optional, one value.
+pub type Schema = BTreeMap<String, AttributeRule>;
+
+/// What the store declares about one attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributeRule {
+    pub matching: Matching,
+    pub unique: bool,
+    pub required: bool,
+    pub multi_valued: bool,
+}
+
+/// How values of an attribute are compared (rule M2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Matching {
+    Exact,
+    AsciiCaseFold,
+    NfkcCasefold,
+}
+
+/// A user record of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreUser {
+    pub id: String,
+    /// Pairs of issuer and value.
+    pub external_ids: Vec<(String, String)>,
+    pub active: bool,
+    /// `None`: the store does not know, which counts as synced.
+    pub origin: Option<Origin>,
+    pub attributes: Attributes,
+}
+
+/// A group record of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreGroup {
+    pub id: String,
+    pub external_ids: Vec<(String, String)>,
+    pub attributes: Attributes,
+    /// Store ids.
+    pub members: Vec<String>,
+}
+
+/// Who brought a user record into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    Synced,
+    Jit,
+}
+
+/// Who was given access.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignments {
+    pub complete: bool,
+    pub principals: Vec<Principal>,
+}
+
+/// One assigned principal (rule E11).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Principal {
+    /// Issuer and value.
+    External(String, String),
+    Stored(String),
+}
+
+/// The options of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    pub issuer: String,
+    pub user_map: Vec<Mapping>,
+    pub group_map: Vec<Mapping>,
+    pub nesting: Nesting,
+    pub users: UserPolicy,
+    pub groups: GroupPolicy,
+    pub unmanaged_members: UnmanagedMembers,
+    /// Absence from a complete read proves deletion, where the source has no look-ups (rule C3).
+    pub absence_is_proof: bool,
+    pub allow_empty_users: bool,
+    pub allow_empty_groups: bool,
+    pub allow_empty_assignments: bool,
+    pub protected_ids: BTreeSet<String>,
+    pub protected_anchors: BTreeSet<String>,
+    pub protected_names: BTreeSet<String>,
+    /// Members that can hide nobody, by anchor and by unresolved text (rule E9).
+    pub leaf_anchors: BTreeSet<String>,
+    pub leaf_texts: BTreeSet<String>,
+    pub guards: Guards,
+    pub on_trip: OnTrip,
+    /// Anchors of the groups that may gain members although the store cannot list any (rule C5).
+    pub add_members_to: BTreeSet<String>,
+}
+
+/// One line of an attribute map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapping {
+    pub target: String,
+    /// Text with `${name}` placeholders; there is no escape.
+    pub template: String,
+    pub missing: Missing,
+    pub required: bool,
+}
+
+/// What a missing source value does to its target (rule A2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Clear,
+    Keep,
+}
+
+/// The nesting policy (rule E8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nesting {
+    Flatten,
+    DirectOnly,
+}
+
+/// What happens to a record that is not wanted any more (rule D1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deprovision {
+    Keep,
+    Deactivate,
+    Delete,
+}
+
+/// Rule D1 for users. `disabled_in_source` is never `Keep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserPolicy {
+    pub deleted_in_source: Deprovision,
+    pub left_scope: Deprovision,
+    pub disabled_in_source: Deprovision,
+}
+
+/// Rule D1 for groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupPolicy {
+    pub deleted_in_source: Deprovision,
+    pub left_scope: Deprovision,
+}
+
+/// Members that somebody else put into a managed group (rule D6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnmanagedMembers {
+    Keep,
+    Remove,
+}
+
+/// The limits of rule D4; `None` is no limit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Guards {
+    pub user_deletes: Option<Limit>,
+    pub deactivations: Option<Limit>,
+    pub group_deletes: Option<Limit>,
+    pub removals_in_all: Option<Limit>,
+    pub removals_per_group: Option<Limit>,
+    pub clears_per_attribute: Option<Limit>,
+}
+
+/// allowed = max(floor, min(count, percent * base / 100)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub count: Option<u64>,
+    pub percent: u64,
+    pub floor: u64,
+}
+
+/// What a tripped limit does (rule D5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTrip {
+    Hold,
+    Abort,
+}
