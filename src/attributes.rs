@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use indexmap::IndexSet;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::escape::Escaped;
@@ -12,12 +13,19 @@ use crate::escape::Escaped;
 /// Marks a cell that says "could not be read" instead of holding a value.
 const UNREADABLE: u32 = 1 << 31;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct AttributeTable {
-    names: Vec<Box<str>>,
+    names: IndexSet<Box<str>>,
     rows: Vec<RowStart>,
     cells: Vec<Cell>,
     text: String,
+}
+
+impl fmt::Debug for AttributeTable {
+    /// How much it holds, not what (rule S2).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AttributeTable({} rows, {} values)", self.rows.len(), self.cells.len())
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +53,8 @@ impl AttributeTable {
         self.rows.len()
     }
 
-    pub(crate) fn names(&self) -> &[Box<str>] {
-        &self.names
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
     }
 
     /// Opens a new row and answers its number; cells go into the newest row only.
@@ -55,24 +63,29 @@ impl AttributeTable {
         self.rows.len() - 1
     }
 
-    /// The number of a name, added where it is new. Few names exist, so a scan beats a hash.
+    /// The number of a name, added where it is new.
     pub(crate) fn name_index(&mut self, name: &str) -> u32 {
-        if let Some(found) = self.find_name(name) {
-            return found;
+        match self.find_name(name) {
+            Some(found) => found,
+            None => self.names.insert_full(name.into()).0 as u32,
         }
-        self.names.push(name.into());
-        (self.names.len() - 1) as u32
     }
 
     pub(crate) fn find_name(&self, name: &str) -> Option<u32> {
-        self.names.iter().position(|known| **known == *name).map(|i| i as u32)
+        self.names.get_index_of(name).map(|i| i as u32)
     }
 
-    /// The name that followed last time is most likely the one that follows now.
-    pub(crate) fn name_index_after(&mut self, last: u32, name: &str) -> u32 {
-        match self.names.get(last as usize + 1) {
-            Some(next) if **next == *name => last + 1,
-            _ => self.name_index(name),
+    /// The number of a name, tried first behind the last one: rows give their attributes in the same order. A new name
+    /// is added only while there are fewer than `most`.
+    pub(crate) fn name_index_after(&mut self, last: u32, name: &str, most: usize) -> Option<u32> {
+        let next = last.wrapping_add(1);
+        match self.names.get_index(next as usize) {
+            Some(known) if **known == *name => Some(next),
+            _ => match self.find_name(name) {
+                Some(found) => Some(found),
+                None if self.names.len() < most => Some(self.name_index(name)),
+                None => None,
+            },
         }
     }
 
@@ -93,12 +106,6 @@ impl AttributeTable {
         self.cells.push(Cell { name: name | UNREADABLE, end });
     }
 
-    /// Cells of the newest row that carry this name.
-    pub(crate) fn count_in_open_row(&self, name: u32) -> usize {
-        let first = self.rows.last().map_or(0, |row| row.cell);
-        self.cells[first..].iter().filter(|cell| cell.name == name).count()
-    }
-
     /// Forgets what the newest row holds.
     pub(crate) fn reset_open_row(&mut self) {
         if let Some(row) = self.rows.last() {
@@ -114,7 +121,7 @@ impl AttributeTable {
                 let cells = next.map_or(self.cells.len(), |n| n.cell);
                 let text = next.map_or(self.text.len(), |n| n.text);
                 Attributes {
-                    names: &self.names,
+                    names: Some(&self.names),
                     cells: &self.cells[start.cell..cells],
                     text: &self.text[start.text..text],
                 }
@@ -129,14 +136,14 @@ impl AttributeTable {
 /// Values are as the other side wrote them; comparing them is the engine's work (rule A4).
 #[derive(Clone, Copy)]
 pub struct Attributes<'a> {
-    names: &'a [Box<str>],
+    names: Option<&'a IndexSet<Box<str>>>,
     cells: &'a [Cell],
     text: &'a str,
 }
 
 impl<'a> Attributes<'a> {
     /// No attributes.
-    pub const EMPTY: Self = Self { names: &[], cells: &[], text: "" };
+    pub const EMPTY: Self = Self { names: None, cells: &[], text: "" };
 
     /// The first value of an attribute; linear in the number of the object's values.
     pub fn get(self, name: &str) -> Option<&'a str> {
@@ -145,13 +152,13 @@ impl<'a> Attributes<'a> {
 
     /// All values of an attribute.
     pub fn values(self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        let wanted = self.names.iter().position(|n| **n == *name).map(|i| i as u32);
+        let wanted = self.names.and_then(|names| names.get_index_of(name)).map(|i| i as u32);
         self.cells().filter(move |(found, _)| Some(*found) == wanted).map(|(_, value)| value)
     }
 
     /// Each value with its attribute's name.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.cells().filter_map(move |(name, value)| Some((&**self.names.get(name as usize)?, value)))
+        self.cells().filter_map(move |(name, value)| Some((self.name(name)?, value)))
     }
 
     /// The attributes that the other side says it could not read (rule A2).
@@ -159,7 +166,11 @@ impl<'a> Attributes<'a> {
         self.cells
             .iter()
             .filter(|cell| cell.name & UNREADABLE != 0)
-            .filter_map(move |cell| Some(&**self.names.get((cell.name & !UNREADABLE) as usize)?))
+            .filter_map(move |cell| self.name(cell.name & !UNREADABLE))
+    }
+
+    fn name(self, number: u32) -> Option<&'a str> {
+        Some(&**self.names?.get_index(number as usize)?)
     }
 
     /// Whether there is neither a value nor an unreadable attribute.

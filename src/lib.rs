@@ -1,6 +1,7 @@
 //! identity-sync (crate docs follow)
 
 pub mod adapter;
+mod apply;
 mod assignment;
 mod attributes;
 mod error;
@@ -11,12 +12,14 @@ mod escape;
 mod evidence;
 mod graph;
 mod guard;
+mod host;
 mod id;
 mod intern;
 mod limits;
 mod links;
 mod mapping;
 mod members;
+pub mod memory;
 mod model;
 mod object;
 mod options;
@@ -32,6 +35,7 @@ mod unique;
 mod value;
 mod version;
 
+pub use apply::{ApplyError, ApplyOptions, ApplyReport, Outcome, Stop, apply};
 pub use assignment::{AssignmentPage, AssignmentSet};
 pub use attributes::Attributes;
 pub use diagnostic::{Ambiguity, Diagnostic};
@@ -40,6 +44,7 @@ pub use error::{AdapterError, AssignmentError, ErrorKind, SourceError, StoreErro
 pub use escape::Escaped;
 pub use evidence::{Evidence, ExplainError, Explanation};
 pub use guard::LimitName;
+pub use host::{Cancellation, Event, Host, Progress, Retry, Timer};
 pub use id::{ExternalId, Issuer, MatchKey, MatchRule, SourceAnchor, StoreId, Version};
 pub use limits::Limits;
 pub use model::{AccountState, Completeness, Existence, Kind, MemberKind, Origin, Principal, Timestamp};

@@ -191,60 +191,69 @@ pub(crate) enum RowHealth {
 pub(crate) struct BoundedTable {
     pub(crate) table: AttributeTable,
     last_name: u32,
-    different: usize,
+    /// Values of the open row so far, by attribute, and the attributes that have some.
+    counts: Vec<usize>,
+    counted: Vec<u32>,
     bytes: usize,
 }
 
 impl BoundedTable {
     pub(crate) fn clear(&mut self) {
         self.table.clear();
+        self.reset();
     }
 
     pub(crate) fn open_row(&mut self) {
         self.table.open_row();
-        self.last_name = u32::MAX - 1;
-        self.different = 0;
+        self.reset();
+    }
+
+    fn reset(&mut self) {
+        self.last_name = u32::MAX;
         self.bytes = 0;
+        for name in self.counted.drain(..) {
+            self.counts[name as usize] = 0;
+        }
     }
 
     /// Adds a value, or answers `false` where the object is beyond a bound; nothing is copied then.
     pub(crate) fn push(&mut self, limits: &Limits, name: &str, value: &str) -> bool {
-        if value.len() > limits.value_bytes || name.len() > limits.id_bytes {
+        self.bytes = self.bytes.saturating_add(value.len());
+        if value.len() > limits.value_bytes || self.bytes > limits.object_bytes {
             return false;
         }
-        self.bytes += value.len();
-        if self.bytes > limits.object_bytes {
-            return false;
+        match self.count(limits, name) {
+            Some(index) => self.table.push(index, value),
+            None => false,
         }
-        let Some(index) = self.name(limits, name) else { return false };
-        let fits = if index == self.last_name || self.seen(index) {
-            self.table.count_in_open_row(index) < limits.values_per_attribute
-        } else {
-            self.different += 1;
-            self.different <= limits.attributes_per_object
-        };
-        self.last_name = index;
-        fits && self.table.push(index, value)
     }
 
     pub(crate) fn push_unreadable(&mut self, limits: &Limits, name: &str) -> bool {
-        if name.len() > limits.id_bytes {
-            return false;
+        match self.count(limits, name) {
+            Some(index) => {
+                self.table.push_unreadable(index);
+                true
+            }
+            None => false,
         }
-        let Some(index) = self.name(limits, name) else { return false };
-        self.different += 1;
-        self.table.push_unreadable(index);
-        self.different <= limits.attributes_per_object
     }
 
-    fn name(&mut self, limits: &Limits, name: &str) -> Option<u32> {
-        let index = self.table.name_index_after(self.last_name, name);
-        ((index as usize) < limits.attribute_names).then_some(index)
-    }
-
-    /// Names are numbered in the order in which they first came: a row that follows it repeats none.
-    fn seen(&self, index: u32) -> bool {
-        (self.last_name >= u32::MAX - 1 || index < self.last_name) && self.table.count_in_open_row(index) > 0
+    /// The number of an attribute of which the open row may have one more value.
+    fn count(&mut self, limits: &Limits, name: &str) -> Option<u32> {
+        if name.len() > limits.id_bytes {
+            return None;
+        }
+        let index = self.table.name_index_after(self.last_name, name, limits.attribute_names)?;
+        self.last_name = index;
+        if self.counts.len() <= index as usize {
+            self.counts.resize(index as usize + 1, 0);
+        }
+        let count = &mut self.counts[index as usize];
+        *count += 1;
+        if *count == 1 {
+            self.counted.push(index);
+        }
+        (*count <= limits.values_per_attribute && self.counted.len() <= limits.attributes_per_object).then_some(index)
     }
 }
 
@@ -353,7 +362,9 @@ impl UserRow<'_> {
     /// Adds one value of an attribute.
     pub fn attribute(&mut self, name: &str, value: &str) -> &mut Self {
         let limits = self.page.limits;
-        if self.page.attributes.push(&limits, name, value) {
+        // Whatever follows in a row that is beyond use is not looked at.
+        let sound = self.page.rows.last().is_some_and(|row| row.health == RowHealth::Sound);
+        if !sound || self.page.attributes.push(&limits, name, value) {
             return self;
         }
         self.data(|row| row.health = RowHealth::Oversized)
@@ -370,7 +381,9 @@ impl UserRow<'_> {
     /// Says that an attribute could not be read: it changes nothing (rule A2).
     pub fn unreadable(&mut self, name: &str) -> &mut Self {
         let limits = self.page.limits;
-        if self.page.attributes.push_unreadable(&limits, name) {
+        // Whatever follows in a row that is beyond use is not looked at.
+        let sound = self.page.rows.last().is_some_and(|row| row.health == RowHealth::Sound);
+        if !sound || self.page.attributes.push_unreadable(&limits, name) {
             return self;
         }
         self.data(|row| row.health = RowHealth::Oversized)
@@ -506,7 +519,9 @@ impl GroupRow<'_> {
     /// Adds one value of an attribute. Member lists are no attribute.
     pub fn attribute(&mut self, name: &str, value: &str) -> &mut Self {
         let limits = self.page.limits;
-        if self.page.attributes.push(&limits, name, value) {
+        // Whatever follows in a row that is beyond use is not looked at.
+        let sound = self.page.rows.last().is_some_and(|row| row.health == RowHealth::Sound);
+        if !sound || self.page.attributes.push(&limits, name, value) {
             return self;
         }
         self.data(|row| row.health = RowHealth::Oversized)
@@ -523,7 +538,9 @@ impl GroupRow<'_> {
     /// Says that an attribute could not be read: it changes nothing (rule A2).
     pub fn unreadable(&mut self, name: &str) -> &mut Self {
         let limits = self.page.limits;
-        if self.page.attributes.push_unreadable(&limits, name) {
+        // Whatever follows in a row that is beyond use is not looked at.
+        let sound = self.page.rows.last().is_some_and(|row| row.health == RowHealth::Sound);
+        if !sound || self.page.attributes.push_unreadable(&limits, name) {
             return self;
         }
         self.data(|row| row.health = RowHealth::Oversized)
@@ -571,6 +588,16 @@ impl GroupRow<'_> {
     /// The row is bad: the object counts as seen, and nothing of it is used (rule S1).
     pub fn withdraw(&mut self) {
         self.data(|row| row.health = RowHealth::Withdrawn);
+    }
+}
+
+impl GroupPage {
+    /// Each row, as (anchor, attributes, members); tombstones left out. For adapters' tests and wrappers.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, Attributes<'_>, impl Iterator<Item = &str>)> {
+        self.rows.iter().enumerate().filter(|(_, row)| !row.tombstone).map(|(i, row)| {
+            let end = self.rows.get(i + 1).map_or(self.members.len(), |next| next.members);
+            (self.anchors.at(i), self.attributes.table.row(i), (row.members..end).map(|m| self.members.at(m)))
+        })
     }
 }
 

@@ -262,6 +262,9 @@ pub(crate) struct StoredRowData {
     pub(crate) members: usize,
 }
 
+/// Attribute names in one store read; a store with more is no store of identities.
+const MOST_NAMES: usize = 1_000_000;
+
 /// What the pages of stored users and groups share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StoredRows {
@@ -289,7 +292,7 @@ impl StoredRows {
     fn open(&mut self, id: &str) {
         self.ids.push(id);
         self.attributes.open_row();
-        self.last_name = u32::MAX - 1;
+        self.last_name = u32::MAX;
         self.rows.push(StoredRowData {
             links: self.anchors.len(),
             active: true,
@@ -305,10 +308,14 @@ impl StoredRows {
     }
 
     fn attribute(&mut self, name: &str, value: &str) {
-        let index = self.attributes.name_index_after(self.last_name, name);
-        self.last_name = index;
-        // A stored record of 4 GiB text cannot be compared: the read as a whole is refused then.
-        self.oversized |= !self.attributes.push(index, value);
+        // A record of 4 GiB text, or a million attribute names, cannot be compared: the read as a whole is refused then.
+        match self.attributes.name_index_after(self.last_name, name, MOST_NAMES) {
+            Some(index) => {
+                self.last_name = index;
+                self.oversized |= !self.attributes.push(index, value);
+            }
+            None => self.oversized = true,
+        }
     }
 
     fn last(&mut self, change: impl FnOnce(&mut StoredRowData)) {
@@ -356,6 +363,11 @@ macro_rules! stored_page {
             pub fn $method(&mut self, id: &str) -> $row<'_> {
                 self.0.open(id);
                 $row(&mut self.0)
+            }
+
+            /// The attributes of each row.
+            pub fn attributes(&self) -> impl Iterator<Item = Attributes<'_>> {
+                (0..self.0.rows.len()).map(|row| self.0.attributes.row(row))
             }
 
             /// The id of each row.
@@ -432,7 +444,7 @@ impl MemberPage {
 }
 
 /// One attribute's new values in an update; none means that the attribute is cleared (rule A2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// The attribute.
@@ -441,6 +453,14 @@ pub struct Change {
     pub old: Vec<String>,
     /// What it shall have.
     pub new: Vec<String>,
+}
+
+impl std::fmt::Debug for Change {
+    /// The attribute, and how many values: which are sensitive is for the attribute map to say (rule S2).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, old, new) = (crate::Escaped(&self.attribute), self.old.len(), self.new.len());
+        write!(f, "Change({name}: {old} values → {new} values)")
+    }
 }
 
 /// One write to one record. `version`, where given, is the version that the record must still have (rule P7).

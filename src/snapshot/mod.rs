@@ -47,7 +47,7 @@ impl Keep {
             None => true,
             Some(names) => names.binary_search_by(|known| known.as_str().cmp(name)).is_ok(),
         };
-        from.names().iter().map(|name| wanted(name).then(|| to.name_index(name))).collect()
+        from.names().map(|name| wanted(name).then(|| to.name_index(name))).collect()
     }
 }
 

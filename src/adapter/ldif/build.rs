@@ -184,7 +184,8 @@ impl<'o> Builder<'o> {
 
     /// Answers (group, user) for each membership through `primaryGroupID`, sorted (rule E10).
     ///
-    /// Where it is not sure whom a group gets so, the group's list counts as cut: not knowing a member must not remove him.
+    /// Where it is not sure whom a group gets so, the group's list counts as cut: not knowing a member must not
+    /// remove him.
     fn link_primary_groups(&mut self) -> Vec<(usize, u32)> {
         let anchors = &self.directory.anchors;
         let groups = &self.groups;

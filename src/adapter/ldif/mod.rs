@@ -52,8 +52,8 @@
 //! `CN=ForeignSecurityPrincipals`. Two entries with one DN make members of that name unresolved.
 //!
 //! The user's `primaryGroupID` adds it to the group with that RID in the domain of its `objectSid` (rule E10). Where
-//! the export shows the attribute for some users and not for others, the lists of all primary groups count as cut short. Where
-//! the primary group itself is not in the export there is nothing to add to: see
+//! the export shows the attribute for some users and not for others, the lists of all primary groups count as cut
+//! short. Where the primary group itself is not in the export there is nothing to add to: see
 //! [`LdifSummary::primary_groups_missing`].
 //!
 //! # What makes a read or a list partial (rule C1)
@@ -197,8 +197,8 @@ impl LdifSource {
         bytes
     }
 
-    /// Adds a group with as many members as there is room for, from a place in its list. Answers the bytes of its attributes and the
-    /// place after the last member given.
+    /// Adds a group with as many members as there is room for, from a place in its list. Answers the bytes of its
+    /// attributes and the place after the last member given.
     fn add_group(&self, group: &Group, from: usize, room: usize, page: &mut GroupPage) -> (usize, usize) {
         let anchor = self.directory.anchor(group.entry);
         let Some(data) = self.directory.entry(group.entry) else { return (0, group.members.end) };
@@ -308,7 +308,8 @@ impl DirectorySource for LdifSource {
         Ok(self.last())
     }
 
-    /// A tombstone is proof; an object that is there exists; about what is not in the export nothing is known (rule C3).
+    /// A tombstone is proof; an object that is there exists; about what is not in the export nothing is known
+    /// (rule C3).
     async fn existence(&self, asked: &mut Asked<'_>) -> Result<(), SourceError> {
         for (anchor, answer) in asked.iter_mut() {
             for entry in self.directory.with_anchor(anchor.as_str()) {

@@ -29,7 +29,8 @@ impl LdifOptions {
     }
 
     /// Who the directory is. Default: the domain components that all users and groups share (`corp.example.com`), or
-    /// `ldif` where they share none; name it yourself where one export spans several domains, so that it stays the same.
+    /// `ldif` where they share none; name it yourself where one export spans several domains, so that it stays the
+    /// same.
     #[must_use]
     pub fn identity(mut self, identity: impl Into<Issuer>) -> Self {
         self.identity = Some(identity.into());

@@ -1,0 +1,398 @@
+//! Step 6: writes exactly the plan that was shown (rules X1–X6).
+//!
+//! Architecture invariant: nothing in here decides what should be; it only finds out what happened.
+
+mod send;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::error::{ErrorKind, StoreError};
+use crate::host::{Event, Host, Retry};
+use crate::id::{Issuer, StoreId, Version};
+use crate::plan::{Op, Plan, PlannedAct};
+use crate::run::RunState;
+use crate::store::IdentityStore;
+use send::{Prepared, Sender};
+
+/// How a plan is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ApplyOptions {
+    /// Refuse plans of any other issuer.
+    pub issuer: Option<Issuer>,
+    /// How to try again.
+    pub retry: Retry,
+    /// Apply stops when more than this percentage of the operations tried so far failed, … Default 40.
+    pub failure_percent: u32,
+    /// … once so many were tried. Default 50.
+    pub failure_floor: u32,
+}
+
+impl Default for ApplyOptions {
+    fn default() -> Self {
+        Self { issuer: None, retry: Retry::default(), failure_percent: 40, failure_floor: 50 }
+    }
+}
+
+/// Why a plan was not applied at all; nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// It was made for another store (rule P7).
+    #[error("the plan was made for another store")]
+    OtherStore,
+    /// It was made for another issuer (rule P7).
+    #[error("the plan was made for issuer {issuer}")]
+    OtherIssuer {
+        /// Whose plan it is.
+        issuer: Issuer,
+    },
+}
+
+/// What came of one operation (rule X1).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Seen to succeed, or found done already (rule X2).
+    Applied,
+    /// The store said no.
+    Failed(StoreError),
+    /// Another operation that it needs did not succeed. Of a member list the others were written.
+    Skipped {
+        /// Position of that operation.
+        because: usize,
+    },
+    /// Apply stopped before its turn.
+    NotTried,
+    /// Sent, and no answer came: it may or may not have happened. The next reconcile finds out (rule X4).
+    Unknown,
+}
+
+impl Outcome {
+    /// Whether it was seen to succeed.
+    pub fn is_applied(&self) -> bool {
+        matches!(self, Self::Applied)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied => f.write_str("applied"),
+            Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::Skipped { because } => write!(f, "skipped because of operation {because}"),
+            Self::NotTried => f.write_str("not tried"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Why apply stopped early (rule X1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stop {
+    /// The store does not accept our credentials any more.
+    Unauthorized,
+    /// Too many operations failed.
+    FailureBudget,
+    /// The host asked for it.
+    Cancelled,
+}
+
+/// What came of a plan.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ApplyReport {
+    /// One outcome per operation, in the order of the plan.
+    pub outcomes: Vec<Outcome>,
+    /// Why it ended early, where it did.
+    pub stopped: Option<Stop>,
+    /// What to remember for the next run (rule D7).
+    pub run: RunState,
+}
+
+impl ApplyReport {
+    /// Whether every operation was applied.
+    pub fn is_success(&self) -> bool {
+        self.outcomes.iter().all(Outcome::is_applied)
+    }
+
+    /// Number of operations applied.
+    pub fn applied(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.is_applied()).count()
+    }
+}
+
+impl fmt::Display for ApplyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |wanted: fn(&Outcome) -> bool| self.outcomes.iter().filter(|o| wanted(o)).count();
+        write!(f, "{} applied", self.applied())?;
+        for (n, what) in [
+            (count(|o| matches!(o, Outcome::Failed(_))), "failed"),
+            (count(|o| matches!(o, Outcome::Skipped { .. })), "skipped"),
+            (count(|o| matches!(o, Outcome::NotTried)), "not tried"),
+            (count(|o| matches!(o, Outcome::Unknown)), "unknown"),
+        ] {
+            if n > 0 {
+                write!(f, ", {n} {what}")?;
+            }
+        }
+        for (i, outcome) in self.outcomes.iter().enumerate() {
+            if let Outcome::Failed(error) = outcome {
+                write!(f, "\noperation {i} failed: {error}")?;
+            }
+        }
+        match self.stopped {
+            Some(Stop::Unauthorized) => f.write_str("\nstopped: the store does not accept the credentials"),
+            Some(Stop::FailureBudget) => f.write_str("\nstopped: too many operations failed"),
+            Some(Stop::Cancelled) => f.write_str("\nstopped: cancelled"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes a plan: every operation that runs, none that is held, in its order.
+///
+/// Safe to stop anywhere, and safe to drop: a new reconcile converges to the same end (rule X4).
+///
+/// # Errors
+///
+/// The plan belongs to another store or issuer. Failures of single operations are outcomes, not errors.
+pub async fn apply<S: IdentityStore + ?Sized>(
+    plan: &Plan,
+    store: &S,
+    options: &ApplyOptions,
+    host: &Host<'_>,
+) -> Result<ApplyReport, ApplyError> {
+    let capabilities = store.capabilities();
+    if plan.store != capabilities.identity {
+        return Err(ApplyError::OtherStore);
+    }
+    if options.issuer.as_ref().is_some_and(|issuer| *issuer != plan.issuer) {
+        return Err(ApplyError::OtherIssuer { issuer: plan.issuer.clone() });
+    }
+    host.tell(Event::Started { operations: plan.operations.len() });
+    let budget = options.retry.budget.unwrap_or_else(|| 10.max(plan.operations.len() as u32 / 100));
+    let mut sender = Sender::new(plan, store, capabilities, options.retry, budget, *host);
+    let mut applier = Applier::new(plan);
+    let mut next = 0;
+    while next < plan.operations.len() && applier.stopped.is_none() {
+        if host.is_cancelled() {
+            applier.stopped = Some(Stop::Cancelled);
+            break;
+        }
+        let (batch, end) = applier.next_batch(next, &sender, host);
+        next = end;
+        for (prepared, result) in sender.send(batch).await {
+            applier.take(&prepared, result);
+        }
+        applier.settle(next, host);
+        applier.judge(options);
+    }
+    let outcomes: Vec<Outcome> =
+        applier.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::NotTried)).collect();
+    let report =
+        ApplyReport { outcomes, stopped: applier.stopped, run: RunState::default().after(&plan.issuer) };
+    host.tell(Event::Finished { applied: report.applied() });
+    Ok(report)
+}
+
+/// What is known about each subject and each operation so far.
+struct Applier<'p> {
+    plan: &'p Plan,
+    outcomes: Vec<Option<Outcome>>,
+    /// Everything that was heard of an operation in parts, the worst last.
+    parts: BTreeMap<usize, Part>,
+    told: usize,
+    creates: BTreeMap<u32, usize>,
+    subjects: BTreeMap<u32, Known>,
+    tried: u32,
+    failed: u32,
+    quota: bool,
+    stopped: Option<Stop>,
+}
+
+/// What earlier writes of this plan answered about a subject.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    id: Option<StoreId>,
+    version: Option<Version>,
+    written: bool,
+}
+
+/// An operation that is sent in several writes, or that left members out.
+#[derive(Debug, Default)]
+struct Part {
+    left_out: Option<usize>,
+    worst: Option<Outcome>,
+}
+
+impl<'p> Applier<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        let creates = plan.operations.iter().enumerate().filter(|(_, op)| matches!(op.act, PlannedAct::Create { .. }));
+        Self {
+            plan,
+            outcomes: plan.operations.iter().map(|_| None).collect(),
+            parts: BTreeMap::new(),
+            told: 0,
+            creates: creates.map(|(i, op)| (op.subject, i)).collect(),
+            subjects: BTreeMap::new(),
+            tried: 0,
+            failed: 0,
+            quota: false,
+            stopped: None,
+        }
+    }
+
+    /// The next operations that do not wait for each other, and where the one after them stands.
+    fn next_batch<S: IdentityStore + ?Sized>(
+        &mut self,
+        from: usize,
+        sender: &Sender<'_, S>,
+        host: &Host<'_>,
+    ) -> (Vec<Prepared>, usize) {
+        let room = sender.capabilities.batch.max(1);
+        let mut batch: Vec<Prepared> = Vec::new();
+        let mut touched: Vec<u32> = Vec::new();
+        let mut at = from;
+        while at < self.plan.operations.len() && batch.len() < room && !host.is_cancelled() {
+            let op = &self.plan.operations[at];
+            // Versions and freed values come with answers: whoever needs one waits for the next batch.
+            let waits = op.after.iter().any(|&before| before as usize >= from)
+                || touched.contains(&op.subject)
+                || self.needs(op).any(|create| create >= from);
+            if waits {
+                break;
+            }
+            touched.push(op.subject);
+            match self.prepare(at, op, sender) {
+                Ok(prepared) => batch.extend(prepared),
+                Err(outcome) => self.outcomes[at] = Some(outcome),
+            }
+            at += 1;
+        }
+        (batch, at)
+    }
+
+    /// The creates in this plan that an operation needs.
+    fn needs<'s>(&'s self, op: &'s Op) -> impl Iterator<Item = usize> + 's {
+        let members: &[u32] = match &op.act {
+            PlannedAct::AddMembers(members) => members,
+            _ => &[],
+        };
+        let subject = (!matches!(op.act, PlannedAct::Create { .. })).then_some(op.subject);
+        members.iter().copied().chain(subject).filter_map(|subject| self.creates.get(&subject).copied())
+    }
+
+    fn prepare<S: IdentityStore + ?Sized>(
+        &mut self,
+        at: usize,
+        op: &Op,
+        sender: &Sender<'_, S>,
+    ) -> Result<Vec<Prepared>, Outcome> {
+        let failed = |before: usize| !matches!(self.outcomes.get(before), Some(Some(Outcome::Applied)));
+        if let Some(&because) = op.after.iter().find(|&&before| failed(before as usize)) {
+            return Err(Outcome::Skipped { because: because as usize });
+        }
+        let create = matches!(op.act, PlannedAct::Create { .. });
+        if create && self.quota {
+            return Err(Outcome::NotTried);
+        }
+        if !create {
+            if let Some(&because) = self.creates.get(&op.subject).filter(|&&create| failed(create)) {
+                return Err(Outcome::Skipped { because });
+            }
+        }
+        let known = self.subjects.get(&op.subject).cloned().unwrap_or_default();
+        let id = known.id.or_else(|| self.plan.stored_id(op.subject));
+        if !create && id.is_none() {
+            return Err(Outcome::Failed(StoreError::new(ErrorKind::NotFound, "the plan names no record")));
+        }
+        let version = if known.written { known.version } else { self.plan.stored_version(op.subject) };
+        let base = Prepared { op: at, subject: op.subject, id, version, fresh: !known.written, members: Vec::new() };
+        let (PlannedAct::AddMembers(members) | PlannedAct::RemoveMembers(members)) = &op.act else {
+            return Ok(vec![base]);
+        };
+        let mut ids = Vec::with_capacity(members.len());
+        let mut left_out = None;
+        for &member in members {
+            let id = self.subjects.get(&member).and_then(|known| known.id.clone());
+            match id.or_else(|| self.plan.stored_id(member)) {
+                Some(id) => ids.push(id),
+                None => left_out = self.creates.get(&member).copied().or(left_out).or(Some(at)),
+            }
+        }
+        if let (true, Some(because)) = (ids.is_empty(), left_out) {
+            return Err(Outcome::Skipped { because });
+        }
+        let part = self.parts.entry(at).or_default();
+        part.left_out = left_out;
+        let chunks = ids.chunks(sender.capabilities.members_per_write.max(1));
+        Ok(chunks.map(|chunk| Prepared { members: chunk.to_vec(), ..base.clone() }).collect())
+    }
+
+    fn take(&mut self, prepared: &Prepared, result: Result<send::Done, Outcome>) {
+        let op = &self.plan.operations[prepared.op];
+        let outcome = match result {
+            Ok(done) => {
+                let known = self.subjects.entry(op.subject).or_default();
+                known.id = done.id.or(known.id.take());
+                known.version = done.version;
+                known.written = true;
+                Outcome::Applied
+            }
+            Err(outcome) => outcome,
+        };
+        if let Outcome::Failed(error) = &outcome {
+            match error.kind() {
+                ErrorKind::Unauthorized => self.stopped = Some(Stop::Unauthorized),
+                ErrorKind::QuotaExceeded => self.quota = true,
+                _ => {}
+            }
+        }
+        match self.parts.get_mut(&prepared.op) {
+            None => self.outcomes[prepared.op] = Some(outcome),
+            // One write of several: the operation is applied only if all are.
+            Some(part) => {
+                if part.worst.as_ref().is_none_or(Outcome::is_applied) {
+                    part.worst = Some(outcome);
+                }
+            }
+        }
+    }
+
+    /// Gives the operations of the last batch their outcomes, and tells them in order.
+    fn settle(&mut self, end: usize, host: &Host<'_>) {
+        for (at, part) in std::mem::take(&mut self.parts) {
+            let outcome = match (part.worst, part.left_out) {
+                (Some(Outcome::Applied), Some(because)) => Outcome::Skipped { because },
+                (worst, _) => worst.unwrap_or(Outcome::NotTried),
+            };
+            self.outcomes[at] = Some(outcome);
+        }
+        for at in self.told..end {
+            if let Some(outcome) = &self.outcomes[at] {
+                host.tell(Event::Outcome { operation: at, outcome });
+                match outcome {
+                    Outcome::Applied => self.tried += 1,
+                    Outcome::Failed(_) | Outcome::Unknown => {
+                        self.tried += 1;
+                        self.failed += 1;
+                    }
+                    Outcome::Skipped { .. } | Outcome::NotTried => {}
+                }
+            }
+        }
+        self.told = end;
+    }
+
+    fn judge(&mut self, options: &ApplyOptions) {
+        let beyond = u64::from(self.failed) * 100 > u64::from(self.tried) * u64::from(options.failure_percent);
+        if self.stopped.is_none() && self.tried >= options.failure_floor && beyond {
+            self.stopped = Some(Stop::FailureBudget);
+        }
+    }
+}
