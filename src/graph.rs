@@ -51,7 +51,7 @@ pub(crate) struct Graph<'a> {
     pub(crate) classes: Vec<Class>,
     /// Per group row: whether its own list hides nobody (rules C1, E9).
     pub(crate) whole: Vec<bool>,
-    nesting: Nesting,
+    pub(crate) nesting: Nesting,
 }
 
 impl<'a> Graph<'a> {
@@ -64,7 +64,8 @@ impl<'a> Graph<'a> {
             .map(|group| {
                 let entry = &source.groups[group];
                 entry.list == ListState::Complete
-                    && classes[entry.node as usize] != Class::Both
+                    // Read as a user, too: who knows what its list is worth (rule M5).
+                    && links.user_row(entry.node).is_none()
                     && source.members_of(group).iter().all(|&m| classes[m as usize] != Class::Opaque)
                     && source.unresolved_of(group).all(|(text, kind)| {
                         !matches!(kind, MemberKind::Group | MemberKind::Unknown) || leaves.text(text)
@@ -241,6 +242,8 @@ fn classify(links: &Links<'_>, options: &Options, leaves: &LeafTest<'_>, node: u
     match (links.user_row(node).is_some(), links.group_row(node).is_some()) {
         (true, true) => return Class::Both,
         (true, false) => return Class::User,
+        // A user record carries the anchor of a group: whoever is meant, its memberships stay (rule M5).
+        (false, true) if links.record(Kind::User, node).is_some() => return Class::Both,
         (false, true) => return Class::Group,
         (false, false) => {}
     }
@@ -260,17 +263,8 @@ fn classify(links: &Links<'_>, options: &Options, leaves: &LeafTest<'_>, node: u
         Existence::Exists { kind } => Some(kind),
     };
     let kind = source.hint(node as usize).or(looked_up).or(linked).unwrap_or_default();
-    if options.absence_is_proof && !source.capabilities.existence {
-        let (users, groups) = (source.users_read.is_complete(), source.groups_read.is_complete());
-        let proven = match kind {
-            MemberKind::User => users,
-            MemberKind::Group => groups,
-            MemberKind::Unknown => users && groups,
-            MemberKind::Other | MemberKind::Foreign => false,
-        };
-        if proven {
-            return Class::Gone;
-        }
+    if options.absence_is_proof && !source.capabilities.existence && is_proven_absent(links, node) {
+        return Class::Gone;
     }
     if leaves.anchor(links.anchor(node)) {
         return Class::Alone;
@@ -279,6 +273,21 @@ fn classify(links: &Links<'_>, options: &Options, leaves: &LeafTest<'_>, node: u
         MemberKind::User | MemberKind::Foreign => Class::Alone,
         MemberKind::Other => Class::Other,
         MemberKind::Group | MemberKind::Unknown => Class::Opaque,
+    }
+}
+
+/// Whether every read was complete that could have shown an anchor: of users where a list or a link says user, of groups
+/// likewise, of both where nothing is known (rule C3).
+fn is_proven_absent(links: &Links<'_>, node: u32) -> bool {
+    let source = links.source;
+    let user = source.is_hinted(node, MemberKind::User) || links.record(Kind::User, node).is_some();
+    let group = source.is_hinted(node, MemberKind::Group) || links.record(Kind::Group, node).is_some();
+    let elsewhere = source.is_hinted(node, MemberKind::Other) || source.is_hinted(node, MemberKind::Foreign);
+    let (users, groups) = (source.users_read.is_complete(), source.groups_read.is_complete());
+    match (user, group) {
+        (false, false) if elsewhere => false,
+        (false, false) => users && groups,
+        (user, group) => (users || !user) && (groups || !group),
     }
 }
 

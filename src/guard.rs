@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::diff::{Act, Cause, Draft, MemberRef, Step};
 use crate::links::Links;
 use crate::model::Kind;
-use crate::object::Objects;
+use crate::object::{Object, Objects};
 use crate::options::{Guards, Limit, OnTrip};
 use crate::snapshot::NONE;
 use crate::value::Rules;
@@ -75,14 +75,25 @@ impl Measured<'_> {
         store.iter().zip(&self.users.of_record).filter(|(user, object)| user.active && **object != NONE).count() as u64
     }
 
-    /// Managed users in a group record.
+    /// Managed records among the members of a group record.
     fn managed_members(&self, group: u32) -> u64 {
+        self.members_where(group, |_| true)
+    }
+
+    fn members_where(&self, group: u32, counts: impl Fn(&Object) -> bool) -> u64 {
         let store = self.links.store;
-        let managed = |id: &&u32| {
-            let row = store.user_of[**id as usize];
-            row != NONE && self.users.of_record[row as usize] != NONE
+        let object = |rows: &[u32], objects: &'_ Objects, id: u32| {
+            let row = rows.get(id as usize).copied().filter(|&row| row != NONE)?;
+            objects.of_record(row).map(|object| object as usize)
         };
-        store.members_of(group as usize).iter().filter(managed).count() as u64
+        let members = store.members_of(group as usize).iter().filter(|&&id| {
+            match (object(&store.user_of, self.users, id), object(&store.group_of, self.groups, id)) {
+                (Some(user), _) => counts(&self.users.all[user]),
+                (None, Some(_)) => true,
+                (None, None) => false,
+            }
+        });
+        members.count() as u64
     }
 
     fn memberships(&self) -> u64 {
@@ -101,12 +112,12 @@ impl Measured<'_> {
         managed.filter(|&row| rule.held(self.links.store.attributes(kind, row)).next().is_some()).count() as u64
     }
 
-    /// Managed members that go with a deleted group.
+    /// Managed members that go with a deleted group, but for those who are deleted themselves.
     fn lost_with(&self, step: &Step) -> u64 {
         if step.kind != Kind::Group || !matches!(step.act, Act::Delete) {
             return 0;
         }
-        self.managed_members(self.groups.all[step.object as usize].record)
+        self.members_where(self.groups.all[step.object as usize].record, |user| !user.is_deleted())
     }
 }
 

@@ -54,7 +54,7 @@ pub use options::{
     UserPolicy,
 };
 pub use page::{PageEnd, PageToken};
-pub use plan::{Action, Held, Operation, Plan, RemovalBlocked, Subject, TrippedLimit};
+pub use plan::{Action, Held, Members as PlanMembers, Operation, Plan, RemovalBlocked, Subject, TrippedLimit};
 pub use planner::{PlanError, Reconciliation, plan, questions_for};
 pub use run::{Run, RunState};
 pub use snapshot::{

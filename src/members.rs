@@ -19,17 +19,16 @@ pub(crate) fn spare_protected(
     draft: &mut Draft,
     links: &Links<'_>,
     groups: &mut Objects,
-    users: &Objects,
     protected: &ProtectedRecords,
 ) {
     for (number, group) in groups.all.iter_mut().enumerate() {
         let Fate::Delete(reason) = group.fate else { continue };
         let holds_protected = links.store.members_of(group.record as usize).iter().any(|&id| {
-            let user = row(&links.store.user_of, id);
-            user.is_some_and(|row| {
-                protected.record(Kind::User, row)
-                    || users.of_record(row).is_some_and(|object| users.all[object as usize].protected)
-            })
+            let is = |kind, row: u32| {
+                protected.record(kind, row) || links.nodes_of(kind, row).iter().any(|node| protected.nodes.contains(node))
+            };
+            row(&links.store.user_of, id).is_some_and(|user| is(Kind::User, user))
+                || row(&links.store.group_of, id).is_some_and(|group| is(Kind::Group, group))
         });
         if holds_protected && !group.protected {
             group.fate = Fate::Deactivate(reason);
@@ -210,16 +209,15 @@ impl MemberDiffer<'_, '_> {
                     }
                     (MemberRef::Object(user), false)
                 }
-                Who::Group if object.is_entitled() => (MemberRef::Stored(id), false),
+                Who::Group => (MemberRef::Stored(id), false),
                 Who::Stranger
                     if object.is_entitled() && self.options.unmanaged_members == UnmanagedMembers::Remove =>
                 {
                     (MemberRef::Stored(id), true)
                 }
-                Who::Group | Who::Stranger => continue,
+                Who::Stranger => continue,
             };
-            let no_group = matches!(self.who(id), Who::Group);
-            if whole || no_group {
+            if whole {
                 if stranger { strangers.push(unwanted) } else { gone.push(unwanted) }
             } else {
                 let because = BlockReason::ListIncomplete;
@@ -250,7 +248,7 @@ impl MemberDiffer<'_, '_> {
             let anchor = SourceAnchor::from(self.graph.links.anchor(object.node));
             self.options.add_members_to.contains(&anchor)
         };
-        if !created && !listed && !named() {
+        if !listed && !named() {
             return;
         }
         let here = self.epoch;

@@ -153,7 +153,7 @@ pub(crate) fn decide(
         Rules::new(Kind::Group, &options.group_map, store, &source.group_attributes, &stored.group_attributes);
     let mut draft = Draft { diagnostics: scope.diagnostics.clone(), ..Draft::default() };
     if origin == Origin::Synced {
-        spare_protected(&mut draft, links, &mut groups, &users, &protected);
+        spare_protected(&mut draft, links, &mut groups, &protected);
     } else {
         adapt_to_sign_in(&mut groups);
     }

@@ -5,6 +5,7 @@ use crate::graph::{Class, Graph};
 use crate::id::{Issuer, SourceAnchor};
 use crate::links::Links;
 use crate::model::{Existence, Kind, Principal};
+use crate::options::Nesting;
 use crate::snapshot::Assignments;
 
 /// Who is entitled (rule E1).
@@ -36,7 +37,7 @@ impl Scope {
                     hidden |= !graph.links.source.groups_read.is_complete();
                     diagnostics.push(Diagnostic::UnresolvedAssignment { principal: principal.clone() });
                 }
-                Resolved::Gone => {
+                Resolved::Nobody => {
                     diagnostics.push(Diagnostic::UnresolvedAssignment { principal: principal.clone() });
                 }
                 Resolved::Nodes(nodes) => assigned.extend_from_slice(nodes),
@@ -50,14 +51,15 @@ impl Scope {
         assigned.dedup();
         hidden |= assigned.iter().any(|&node| graph.classes[node as usize] == Class::Opaque);
         let entitled = graph.reach(assigned.iter().copied());
-        let lists_whole = graph
-            .links
-            .source
-            .groups
-            .iter()
-            .enumerate()
-            .filter(|(group, entry)| graph.links.group_row(entry.node) == Some(*group))
-            .all(|(group, entry)| graph.whole[group] || !walked(&entitled, entry.node));
+        // Every list that could entitle somebody: under `DirectOnly` those of the assigned groups alone.
+        let whole = |node: u32| graph.links.group_row(node).is_none_or(|group| graph.whole[group]);
+        let lists_whole = match graph.nesting {
+            Nesting::DirectOnly => assigned.iter().all(|&node| whole(node)),
+            Nesting::Flatten => {
+                let groups = graph.links.source.groups.iter().map(|group| group.node);
+                groups.into_iter().all(|node| !entitled[node as usize] || whole(node))
+            }
+        };
         Self {
             resolves: !assigned.is_empty(),
             provable: assignments.read.is_complete() && !hidden && lists_whole,
@@ -68,17 +70,13 @@ impl Scope {
     }
 }
 
-fn walked(entitled: &[bool], node: u32) -> bool {
-    entitled.get(node as usize).copied().unwrap_or(false)
-}
-
 enum Resolved<'a> {
     Node(u32),
     Nodes(&'a [u32]),
     /// Neither read nor linked nor known by a look-up.
     Nothing,
-    /// Proven deleted, or no principal.
-    Gone,
+    /// Proven deleted, no principal, or no record of ours.
+    Nobody,
     /// Of another issuer.
     Foreign,
 }
@@ -91,23 +89,24 @@ fn resolve<'a>(graph: &Graph<'a>, principal: &Principal, issuer: &Issuer) -> Res
         Principal::External(id) => match links.find(id.value.as_str()) {
             None => Resolved::Nothing,
             Some(node) => match graph.classes[node as usize] {
-                Class::Gone | Class::Other => Resolved::Gone,
+                Class::Gone | Class::Other => Resolved::Nobody,
                 Class::User | Class::Group | Class::Both => Resolved::Node(node),
                 Class::Alone | Class::Opaque if is_known(links, node) => Resolved::Node(node),
                 Class::Alone | Class::Opaque => Resolved::Nothing,
             },
         },
         Principal::Stored(id) => {
-            let Some(number) = links.store.ids.find(id.as_str()) else { return Resolved::Nothing };
+            // The store was read whole: no record, no link, nobody.
+            let Some(number) = links.store.ids.find(id.as_str()) else { return Resolved::Nobody };
             let kinds = [(Kind::User, &links.store.user_of), (Kind::Group, &links.store.group_of)];
             let nodes = kinds.into_iter().find_map(|(kind, rows)| {
                 let row = rows.get(number as usize).copied().filter(|&row| row != crate::snapshot::NONE)?;
                 Some(links.nodes_of(kind, row))
             });
             match nodes {
-                None | Some([]) => Resolved::Nothing,
+                None | Some([]) => Resolved::Nobody,
                 Some(nodes) if nodes.iter().all(|&n| matches!(graph.classes[n as usize], Class::Gone | Class::Other)) => {
-                    Resolved::Gone
+                    Resolved::Nobody
                 }
                 Some(nodes) => Resolved::Nodes(nodes),
             }

@@ -313,7 +313,8 @@ impl Sequence {
             waits.entry(taker).or_default().insert(holder);
             names.push((taker, holder, attribute));
         }
-        // Memberships go before the delete that they stand in the way of (rule D2).
+        let held = held(steps, &decided.judgement, &waits, &group_deletes);
+        // Memberships go before the delete that they stand in the way of (rule D2); they hold nothing up themselves.
         for (number, step) in steps.iter().enumerate() {
             let Act::Remove(members) = &step.act else { continue };
             if step.cause == Cause::GroupDeleted {
@@ -330,7 +331,6 @@ impl Sequence {
                 }
             }
         }
-        let held = held(steps, &decided.judgement, &waits, &group_deletes);
         let (slots, temporary) = with_names_in_order(steps, &sorted, &names);
         Self { slots, temporary, waits, held, creates, deletes }
     }
@@ -490,21 +490,29 @@ impl Emitter<'_, '_> {
         if matches!(step.act, Act::Add(_)) {
             whole.extend(of(self.sequence.creates.get(&(Kind::Group, step.object))));
         }
-        let mut lists: BTreeMap<BTreeSet<u32>, Vec<u32>> = BTreeMap::new();
+        let (mut runs, mut waits, mut held_by) = (Vec::new(), Vec::new(), BTreeSet::new());
         for &member in members {
             let mut by = whole.clone();
             if let MemberRef::Object(object) = member {
                 match step.cause {
                     Cause::MemberDeleted => by.extend(of(self.sequence.deletes.get(&object))),
+                    // The group stays for now, but he goes.
+                    Cause::GroupDeleted if self.sequence.deletes.get(&object).is_some_and(|d| !held.contains_key(d)) => {
+                        by.clear();
+                    }
                     Cause::Entitled => by.extend(of(self.sequence.creates.get(&(Kind::User, object)))),
                     _ => {}
                 }
             }
-            lists.entry(by).or_default().push(self.naming.number(who(member)));
+            let list = if by.is_empty() { &mut runs } else { &mut waits };
+            list.push(self.naming.number(who(member)));
+            held_by.extend(by);
         }
-        for (by, mut members) in lists {
-            members.sort_unstable();
-            self.put(slot, Op { act: act(members), subject, cause: step.cause, after: Vec::new() }, &by);
+        for (mut members, by) in [(runs, BTreeSet::new()), (waits, held_by)] {
+            if !members.is_empty() {
+                members.sort_unstable();
+                self.put(slot, Op { act: act(members), subject, cause: step.cause, after: Vec::new() }, &by);
+            }
         }
     }
 

@@ -30,6 +30,13 @@ pub(crate) struct Ordered {
     pub(crate) temporary: BTreeMap<u32, BTreeSet<String>>,
 }
 
+impl Ordered {
+    /// Whether what is waited for is free as soon as the temporary values are written.
+    fn is_freed(&self, wait: &Wait) -> bool {
+        self.temporary.get(&wait.holder).is_some_and(|attributes| attributes.contains(&wait.attribute))
+    }
+}
+
 /// Orders updates. `updates` comes in the order that holds where nothing else matters; positions in it are the numbers
 /// of `waits`. Near linear, but for tangles of names over several attributes.
 pub(crate) fn order(updates: usize, waits: &[Wait]) -> Ordered {
@@ -104,9 +111,10 @@ fn break_cycle(cycle: &[u32], waits: &[Wait], temporary: &mut BTreeMap<u32, BTre
         }
         for cycle in rest {
             let Some(&least) = cycle.first() else { continue };
-            let attributes = left.iter().filter(|wait| wait.holder == least).map(|wait| wait.attribute.clone());
+            let freed = |wait: &&Wait| wait.holder == least && cycle.binary_search(&wait.taker).is_ok();
+            let attributes = left.iter().copied().filter(freed).map(|wait| wait.attribute.clone());
             temporary.entry(least).or_default().extend(attributes);
-            left.retain(|wait| wait.holder != least);
+            left.retain(|wait| !freed(wait));
         }
     }
 }
@@ -132,11 +140,11 @@ fn emit(unit: &[u32], waiting: &BTreeMap<u32, Vec<&Wait>>, ordered: &mut Ordered
                 continue;
             }
             stack.push((update, true));
-            let before = waiting.get(&update).into_iter().flatten().map(|wait| wait.holder);
-            // Whoever went to a temporary value holds nobody up.
-            let open = before.filter(|holder| inside.contains(holder) && !ordered.temporary.contains_key(holder));
-            let open: Vec<_> = open.filter(|&h| !emitted[h as usize]).map(|holder| (holder, false)).collect();
-            stack.extend(open);
+            // Who gave that attribute a temporary value holds nobody up.
+            let waits = waiting.get(&update).into_iter().flatten();
+            let before = waits.filter(|wait| !ordered.is_freed(wait)).map(|wait| wait.holder);
+            let before: Vec<u32> = before.collect();
+            stack.extend(before.into_iter().filter(|&h| inside.contains(&h) && !emitted[h as usize]).map(|holder| (holder, false)));
         }
     }
 }

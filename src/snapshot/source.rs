@@ -94,6 +94,11 @@ impl SourceData {
         self.group_attributes.row(self.groups[group].row as usize)
     }
 
+    /// Whether some list says that a node is of this kind.
+    pub(crate) fn is_hinted(&self, node: u32, kind: MemberKind) -> bool {
+        self.hints.get(node as usize).is_some_and(|hints| hints & hint_bit(kind) != 0)
+    }
+
     /// The one kind that the lists name for a node, where they agree (rule E9).
     pub(crate) fn hint(&self, node: usize) -> Option<MemberKind> {
         match self.hints.get(node).copied().unwrap_or(0) {

@@ -38,8 +38,7 @@
 //!   even where the store cascades. (D2 speaks of users only.)
 //! - J2, A5: a JIT user who is not entitled is not made inactive either, disabled or not. One who is entitled,
 //!   but unread, withdrawn or `Ambiguous`, stays JIT.
-//! - C2: a managed group listed as a member of an entitled group goes only if that list is complete. A kept
-//!   group loses it only if it is not below.
+//! - E4, C2: a managed group listed as a member of an entitled or kept group goes, if that list is complete.
 //! - D3, C2: a tombstone alone removes nobody from a group whose list is incomplete; being deleted does.
 //! - D1: a group emptied for `LeftScope` is emptied whether or not its own list is complete, but for the
 //!   protected. A group delete that rule M8 replaces counts as emptied.

@@ -302,7 +302,7 @@ fn why_removed<'a>(
             view.world.options.unmanaged_members == UnmanagedMembers::Remove && list_complete(view, group)
         }
         (Fate::Entitled | Fate::Kept, Some(member)) => {
-            let group_in_group = member.kind == Kind::Group && group.fate == Fate::Entitled;
+            let group_in_group = member.kind == Kind::Group;
             let lost = group_in_group || !reached(view, group, member);
             if lost && !list_complete(view, group) {
                 blocked.insert(group.id);
