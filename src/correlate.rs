@@ -116,7 +116,7 @@ impl Facts {
     /// is kept; one that is disabled disables it; it is gone only if all are.
     pub(crate) fn of_record(graph: &Graph<'_>, scope: &Scope, kind: Kind, row: u32) -> Self {
         let links = graph.links;
-        let jit = kind == Kind::User && links.store.users[row as usize].origin == Some(Origin::Jit);
+        let jit = kind == Kind::User && !scope.by_sign_in && links.store.users[row as usize].origin == Some(Origin::Jit);
         let mut facts = Self {
             presence: Presence::Gone,
             entitled: Entitled::No,

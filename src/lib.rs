@@ -26,8 +26,11 @@ mod options;
 mod page;
 mod plan;
 mod planner;
+mod read;
+mod reconcile;
 mod run;
 mod scope;
+mod sign_in;
 mod snapshot;
 mod source;
 mod store;
@@ -56,7 +59,10 @@ pub use options::{
 pub use page::{PageEnd, PageToken};
 pub use plan::{Action, Held, Members as PlanMembers, Operation, Plan, RemovalBlocked, Subject, TrippedLimit};
 pub use planner::{PlanError, Reconciliation, plan, questions_for};
+pub use read::ReadError;
+pub use reconcile::{ReconcileError, reconcile};
 pub use run::{Run, RunState};
+pub use sign_in::{SignIn, sign_in};
 pub use snapshot::{
     Assignments, LimitExceeded, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot, StoreSnapshotBuilder,
 };

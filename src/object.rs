@@ -54,10 +54,6 @@ impl Object {
     pub(crate) fn is_deleted(&self) -> bool {
         !self.protected && self.record != NONE && matches!(self.fate, Fate::Delete(_))
     }
-
-    pub(crate) fn is_created(&self) -> bool {
-        self.record == NONE && self.may_change()
-    }
 }
 
 /// All objects of one kind: the managed records in the order of the store, then what is missing.

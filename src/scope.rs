@@ -19,6 +19,8 @@ pub(crate) struct Scope {
     pub(crate) provable: bool,
     /// Whether at least one assignment resolves (rule C4).
     pub(crate) resolves: bool,
+    /// A sign-in looks after records that came by sign-in (rule J1); a reconcile does not (rule J2).
+    pub(crate) by_sign_in: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -65,6 +67,7 @@ impl Scope {
             provable: assignments.read.is_complete() && !hidden && lists_whole,
             entitled,
             assigned,
+            by_sign_in: false,
             diagnostics,
         }
     }

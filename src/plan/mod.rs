@@ -142,10 +142,6 @@ impl<'p> Subject<'p> {
     pub fn version(self) -> Option<&'p str> {
         non_empty(self.subjects.versions.at(self.number as usize))
     }
-
-    pub(crate) fn number(self) -> u32 {
-        self.number
-    }
 }
 
 impl std::fmt::Debug for Subject<'_> {

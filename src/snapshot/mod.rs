@@ -9,7 +9,7 @@ mod store;
 pub use source::{SourceSnapshot, SourceSnapshotBuilder};
 pub(crate) use source::{NONE, SourceData};
 pub use store::{Assignments, StoreSnapshot, StoreSnapshotBuilder};
-pub(crate) use store::StoreData;
+pub(crate) use store::{MemberPages, StoreData};
 
 use thiserror::Error;
 

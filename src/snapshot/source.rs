@@ -8,7 +8,7 @@ use crate::attributes::{AttributeTable, Attributes};
 use crate::id::SourceAnchor;
 use crate::intern::Interner;
 use crate::limits::Limits;
-use crate::model::{AccountState, Completeness, Existence, MemberKind};
+use crate::model::{AccountState, Completeness, Existence, Kind, MemberKind};
 use crate::page::TextColumn;
 use crate::source::{GroupPage, ListState, RowHealth, SourceCapabilities, SourceIdentity, UserPage};
 
@@ -215,6 +215,8 @@ pub struct SourceSnapshotBuilder {
     twice_groups: Vec<(u32, u32)>,
     unidentified_users: usize,
     unidentified_groups: usize,
+    /// Only rows of this anchor are taken in.
+    only: Option<String>,
 }
 
 impl SourceSnapshotBuilder {
@@ -251,6 +253,7 @@ impl SourceSnapshotBuilder {
             twice_groups: Vec::new(),
             unidentified_users: 0,
             unidentified_groups: 0,
+            only: None,
         }
     }
 
@@ -273,6 +276,12 @@ impl SourceSnapshotBuilder {
         self.data.scoped = true;
     }
 
+    /// Takes in this user only, whoever else comes.
+    pub(crate) fn only(mut self, anchor: &SourceAnchor) -> Self {
+        self.only = Some(anchor.as_str().to_owned());
+        self
+    }
+
     /// Takes a page of users in. Pages may come in any order; the same row may come twice (rule M5).
     ///
     /// # Errors
@@ -285,7 +294,7 @@ impl SourceSnapshotBuilder {
         self.unidentified_users += page.unidentified;
         for (i, row) in page.rows.iter().enumerate() {
             let anchor = page.anchors.at(i);
-            if anchor.is_empty() {
+            if anchor.is_empty() || self.only.as_ref().is_some_and(|only| only != anchor) {
                 continue;
             }
             let node = data.anchors.intern(anchor);
@@ -389,18 +398,24 @@ impl SourceSnapshotBuilder {
         Ok(())
     }
 
-    /// Answers whether a node has a row, for reading level by level.
-    pub(crate) fn anchors(&self) -> &Interner {
-        &self.data.anchors
+    /// For reading level by level: the member entries since `start`, each with what its lists say that it is.
+    pub(crate) fn members_since(&self, start: usize) -> impl Iterator<Item = (&str, Option<MemberKind>)> {
+        let members = self.data.members.get(start..).unwrap_or(&[]);
+        members.iter().map(|&node| (self.data.anchors.text(node), self.data.hint(node as usize)))
     }
 
-    /// The members read since the last call's end, for reading level by level.
-    pub(crate) fn members_from(&self, start: usize) -> &[u32] {
-        self.data.members.get(start..).unwrap_or(&[])
+    pub(crate) fn members(&self) -> usize {
+        self.data.members.len()
     }
 
-    pub(crate) fn hint(&self, node: u32) -> Option<MemberKind> {
-        self.data.hint(node as usize)
+    /// Whether an anchor has a row of this kind already.
+    pub(crate) fn has_row(&self, kind: Kind, anchor: &str) -> bool {
+        let rows = match kind {
+            Kind::User => &self.data.user_of,
+            Kind::Group => &self.data.group_of,
+        };
+        let node = self.data.anchors.find(anchor);
+        node.and_then(|node| rows.get(node as usize)).is_some_and(|&row| row != NONE)
     }
 
     /// Ends the read of users.

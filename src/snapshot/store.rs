@@ -2,7 +2,7 @@
 
 use super::{Keep, LimitExceeded, NONE, copy_row, within};
 use crate::attributes::{AttributeTable, Attributes};
-use crate::id::{Issuer, StoreId};
+use crate::id::{Issuer, SourceAnchor, StoreId};
 use crate::intern::Interner;
 use crate::limits::Limits;
 use crate::model::{Completeness, Kind, Origin, Principal};
@@ -114,6 +114,7 @@ impl StoreSnapshot {
             keep_users: Keep::default(),
             keep_groups: Keep::default(),
             fault: None,
+            overlapping: false,
         }
     }
 
@@ -131,10 +132,6 @@ impl StoreSnapshot {
     pub fn memberships(&self) -> usize {
         self.0.members.len()
     }
-
-    pub(crate) fn group_ids(&self) -> impl Iterator<Item = StoreId> {
-        self.0.groups.iter().map(|group| StoreId::from(self.0.id(group)))
-    }
 }
 
 /// Takes pages in and makes a [`StoreSnapshot`] of them.
@@ -145,6 +142,7 @@ pub struct StoreSnapshotBuilder {
     keep_users: Keep,
     keep_groups: Keep,
     fault: Option<String>,
+    overlapping: bool,
 }
 
 impl StoreSnapshotBuilder {
@@ -215,6 +213,9 @@ impl StoreSnapshotBuilder {
             }
             // The same id twice: the listing shifted while it was read, so something else may be missing.
             if of[id as usize] != NONE {
+                if self.overlapping {
+                    continue;
+                }
                 self.fault = Some("the same record came twice".to_owned());
                 continue;
             }
@@ -264,8 +265,31 @@ impl StoreSnapshotBuilder {
         Ok(())
     }
 
-    pub(crate) fn group_ids(&self) -> Vec<StoreId> {
-        self.data.groups.iter().map(|group| StoreId::from(self.data.id(group))).collect()
+    /// Each group's id where the group is ours, in the order of the groups.
+    pub(crate) fn managed_groups(&self, issuer: &Issuer) -> Vec<Option<StoreId>> {
+        let ours = self.data.issuer(issuer);
+        let groups = self.data.groups.iter();
+        let managed = |group: &&StoredRecord| ours != NONE && self.data.links(group).any(|(by, _)| by == ours);
+        groups.map(|group| Some(group).filter(managed).map(|group| StoreId::from(self.data.id(group)))).collect()
+    }
+
+    /// The anchors of ours that records carry, with the records' kind.
+    pub(crate) fn linked_anchors(&self, issuer: &Issuer) -> Vec<(SourceAnchor, Kind)> {
+        let ours = self.data.issuer(issuer);
+        let mut linked = Vec::new();
+        for kind in [Kind::User, Kind::Group] {
+            for record in self.data.records(kind) {
+                let links = self.data.links(record).filter(|&(by, _)| ours != NONE && by == ours);
+                linked.extend(links.map(|(_, anchor)| (SourceAnchor::from(anchor), kind)));
+            }
+        }
+        linked
+    }
+
+    /// Several selections may give the same record.
+    pub(crate) fn overlapping(mut self) -> Self {
+        self.overlapping = true;
+        self
     }
 
     /// Makes the snapshot; `read` says whether users, groups and members were all read whole (rule C5).

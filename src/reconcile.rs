@@ -1,0 +1,63 @@
+//! The verb that ties the steps together: reads and decides, never writes.
+
+use thiserror::Error;
+
+use crate::assignment::AssignmentSet;
+use crate::host::Host;
+use crate::options::Options;
+use crate::planner::{PlanError, Reconciliation, plan, questions_for};
+use crate::read::{ReadError, ask, read_assignments, read_source, read_store};
+use crate::run::Run;
+use crate::source::DirectorySource;
+use crate::store::IdentityStore;
+
+/// Why there is no plan.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReconcileError {
+    /// A side could not be read (rule C1).
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was read makes no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A sign-in could not be written.
+    #[error(transparent)]
+    Apply(#[from] crate::ApplyError),
+}
+
+/// Reads both sides, and decides what has to be done. Never writes.
+///
+/// Look at the plan, then [`apply`](crate::apply) it. Where the source can select by anchor, only what is assigned, below
+/// that, or linked already is read; the operations are the same.
+///
+/// # Errors
+///
+/// Any error from any read gives no plan (rule C1); so do the cases of [`PlanError`].
+pub async fn reconcile<D, S, A>(
+    directory: &D,
+    store: &S,
+    assignments: &A,
+    options: &Options,
+    run: &Run,
+    host: &Host<'_>,
+) -> Result<Reconciliation, ReconcileError>
+where
+    D: DirectorySource + ?Sized,
+    S: IdentityStore + ?Sized,
+    A: AssignmentSet + ?Sized,
+{
+    let issuer = options.issuer.clone().unwrap_or_else(|| directory.identity());
+    let assigned = read_assignments(assignments, options, host).await?;
+    let (stored, linked) = read_store(store, &issuer, options, host).await?;
+    let mut source = read_source(directory, &assigned, &linked, &issuer, options, host).await?;
+    // An answer can raise no new question, but a source may answer only some: ask each anchor once.
+    loop {
+        let questions = questions_for(&source, &stored, &assigned, options);
+        if questions.is_empty() {
+            break;
+        }
+        source = ask(directory, source, &questions, options, host).await?;
+    }
+    Ok(plan(&source, &stored, &assigned, options, run)?)
+}

@@ -1,0 +1,184 @@
+//! Just-in-time users: one identity, at each authentication (rules J1–J4).
+
+use std::collections::BTreeSet;
+
+use crate::apply::{ApplyOptions, ApplyReport, apply};
+use crate::graph::{Class, Graph};
+use crate::host::Host;
+use crate::id::{ExternalId, SourceAnchor, StoreId};
+use crate::links::Links;
+use crate::model::{AccountState, Completeness, Kind, Origin};
+use crate::options::{Deprovision, Options};
+use crate::page::{PageEnd, PageToken};
+use crate::plan::Plan;
+use crate::planner::decide;
+use crate::read::{ReadError, ask, read_users};
+use crate::reconcile::ReconcileError;
+use crate::run::Run;
+use crate::scope::Scope;
+use crate::snapshot::{SourceSnapshot, StoreSnapshot, StoreSnapshotBuilder};
+use crate::source::{DirectorySource, Select};
+use crate::store::{Activation, IdentityStore, StoreSelect, StoredUserPage};
+use crate::value::Rules;
+
+/// What came of a sign-in.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SignIn {
+    /// The user's record, where exactly one carries the anchor now.
+    pub record: Option<StoreId>,
+    /// Whether that record is active **and** the directory knows the account as enabled. Let nobody in without this.
+    pub allowed: bool,
+    /// What was planned, with its diagnostics.
+    pub plan: Plan,
+    /// What came of it.
+    pub report: ApplyReport,
+}
+
+/// Looks after one user who signs in: makes its record (origin `Jit`, no memberships), updates its mapped attributes, makes
+/// it active again; a disabled or deleted account is made inactive, never created. Reads and writes.
+///
+/// Cost: one object, where the source can select by anchor; else one read of all users.
+///
+/// Where the store keeps external ids unique, this may run beside a reconcile: one record comes out. Where it does not, the
+/// host must hold a lock around both (rule J4).
+///
+/// # Errors
+///
+/// A side could not be read, or the plan does not fit the store. Failures of the writes are in the report.
+pub async fn sign_in<D, S>(
+    directory: &D,
+    store: &S,
+    anchor: &SourceAnchor,
+    options: &Options,
+    run: &Run,
+    host: &Host<'_>,
+) -> Result<SignIn, ReconcileError>
+where
+    D: DirectorySource + ?Sized,
+    S: IdentityStore + ?Sized,
+{
+    let issuer = options.issuer.clone().unwrap_or_else(|| directory.identity());
+    let capabilities = store.capabilities();
+    let mut options = options.clone();
+    let off = match capabilities.activation {
+        Activation::Supported => Deprovision::Deactivate,
+        Activation::AlwaysActive => Deprovision::Keep,
+    };
+    options.users.deleted_in_source = off;
+    options.users.disabled_in_source = Deprovision::Deactivate;
+    options.users.left_scope = Deprovision::Keep;
+
+    let source = read_one(directory, anchor, &options, host).await?;
+    let link = ExternalId { issuer: issuer.clone(), value: anchor.clone() };
+    let stored = read_records(store, &source, &link, &options).await?;
+    let links = Links::new(&source.0, &stored.0, &issuer);
+    let graph = Graph::new(&links, &options);
+    let node = links.find(anchor.as_str());
+    let state = node.and_then(|node| crate::correlate::state(&links, node));
+    let mut entitled = vec![false; links.nodes()];
+    if let (Some(node), true) = (node, state != Some(AccountState::Disabled)) {
+        entitled[node as usize] = graph.classes[node as usize] == Class::User;
+    }
+    let scope = Scope {
+        entitled,
+        assigned: Vec::new(),
+        provable: false,
+        resolves: true,
+        by_sign_in: true,
+        diagnostics: Vec::new(),
+    };
+    let plan = decide(&graph, &scope, &options, &issuer, run, Origin::Jit)?;
+    let report = apply(&plan, store, &ApplyOptions::default(), host).await?;
+    let (record, active) = find_record(store, &link).await?;
+    let allowed = record.is_some() && active && state == Some(AccountState::Enabled);
+    Ok(SignIn { record, allowed, plan, report })
+}
+
+/// The one user as the directory knows it now.
+async fn read_one<D: DirectorySource + ?Sized>(
+    directory: &D,
+    anchor: &SourceAnchor,
+    options: &Options,
+    host: &Host<'_>,
+) -> Result<SourceSnapshot, ReadError> {
+    let capabilities = directory.capabilities();
+    let wanted = [anchor.clone()];
+    let select = if capabilities.select.is_some() { Select::Anchors(&wanted) } else { Select::All };
+    let can_ask = capabilities.existence;
+    let mut builder = SourceSnapshot::builder(directory.identity(), capabilities)
+        .limits(options.limits)
+        .only_mapped(options)
+        .only(anchor);
+    read_users(directory, &mut builder, select, options, host).await?;
+    // Nobody but this one was asked for: absence of anybody else means nothing.
+    builder.users_end(Completeness::partial("one user only"));
+    builder.groups_end(Completeness::partial("one user only"));
+    let unread = !builder.has_row(Kind::User, anchor.as_str());
+    let snapshot = builder.finish();
+    if unread && can_ask { ask(directory, snapshot, &wanted, options, host).await } else { Ok(snapshot) }
+}
+
+/// The user's record, and whoever has a unique value that it shall have.
+async fn read_records<S: IdentityStore + ?Sized>(
+    store: &S,
+    source: &SourceSnapshot,
+    link: &ExternalId,
+    options: &Options,
+) -> Result<StoreSnapshot, ReadError> {
+    let mut builder = StoreSnapshot::builder(store.capabilities()).limits(options.limits).overlapping();
+    let links = [link.clone()];
+    read_selected(store, &mut builder, StoreSelect::ExternalIds(&links)).await?;
+    let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
+    let empty = crate::attributes::AttributeTable::default();
+    let capabilities = store.capabilities();
+    let rules = Rules::new(Kind::User, &options.user_map, &capabilities, &source.0.user_attributes, &empty);
+    for user in 0..source.0.users.len() {
+        for rule in rules.rules.iter().filter(|rule| rule.schema.unique) {
+            let desired = rule.desired(source.0.user_row(user));
+            wanted.extend(desired.values().map(|value| (rule.target.to_owned(), value.to_owned())));
+        }
+    }
+    for (attribute, value) in &wanted {
+        let select = StoreSelect::UniqueValue { attribute, value };
+        read_selected(store, &mut builder, select).await?;
+    }
+    Ok(builder.finish(Completeness::Complete))
+}
+
+async fn read_selected<S: IdentityStore + ?Sized>(
+    store: &S,
+    builder: &mut StoreSnapshotBuilder,
+    select: StoreSelect<'_>,
+) -> Result<(), ReadError> {
+    const WHAT: &str = "store records";
+    let failed = |source| ReadError::Adapter { what: WHAT, source };
+    let mut at: Option<PageToken> = None;
+    loop {
+        let mut page = StoredUserPage::default();
+        let end = store.read_users(select, at.as_ref(), &mut page).await.map_err(failed)?;
+        builder.users(&page)?;
+        match end {
+            PageEnd::Last(Completeness::Complete) => return Ok(()),
+            PageEnd::Last(Completeness::Partial { reason }) => {
+                return Err(failed(crate::StoreError::new(crate::ErrorKind::Permanent, reason)));
+            }
+            PageEnd::More(token) if at.as_ref() != Some(&token) => at = Some(token),
+            PageEnd::More(_) => return Err(ReadError::RepeatedPage { what: WHAT }),
+        }
+    }
+}
+
+async fn find_record<S: IdentityStore + ?Sized>(
+    store: &S,
+    link: &ExternalId,
+) -> Result<(Option<StoreId>, bool), ReadError> {
+    let mut builder = StoreSnapshot::builder(store.capabilities()).overlapping();
+    let links = [link.clone()];
+    read_selected(store, &mut builder, StoreSelect::ExternalIds(&links)).await?;
+    let found = builder.finish(Completeness::Complete);
+    match found.0.users.as_slice() {
+        [one] => Ok((Some(StoreId::from(found.0.id(one))), one.active)),
+        _ => Ok((None, false)),
+    }
+}
