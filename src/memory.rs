@@ -14,7 +14,7 @@ use crate::source::{
     Asked, DirectorySource, GroupPage, Read, Select, SourceCapabilities, SourceIdentity, UserPage,
 };
 use crate::store::{
-    Change, Concurrency, IdentityStore, MemberPage, Members, StoreCapabilities, StoreSelect, StoredGroupPage,
+    Change, Concurrency, IdentityStore, MemberPage, Members, MembershipsOnDelete, StoreCapabilities, StoreSelect, StoredGroupPage,
     StoredUserPage, Write, WriteBatch, Written,
 };
 
@@ -437,28 +437,15 @@ impl MemoryState {
                 Ok(changed(record))
             }
             Write::DeleteUser { id, version } => {
-                let record = expect(&mut self.users, id, *version)?;
-                let _ = record;
-                let cascades = capabilities.memberships_on_delete == crate::MembershipsOnDelete::Cascade;
-                if !cascades && self.groups.values().any(|group| group.members.contains(id.as_str())) {
-                    return Err(StoreError::new(ErrorKind::Invalid, "the user is still a member of a group"));
-                }
+                expect(&mut self.users, id, *version)?;
                 self.users.remove(id.as_str());
-                for group in self.groups.values_mut() {
-                    group.members.remove(id.as_str());
-                }
+                self.leave_groups(capabilities, id);
                 Ok(Written::done())
             }
             Write::DeleteGroup { id, version } => {
-                let record = expect(&mut self.groups, id, *version)?;
-                let cascades = capabilities.memberships_on_delete == crate::MembershipsOnDelete::Cascade;
-                if !cascades && !record.members.is_empty() {
-                    return Err(StoreError::new(ErrorKind::Invalid, "the group still has members"));
-                }
+                expect(&mut self.groups, id, *version)?;
                 self.groups.remove(id.as_str());
-                for group in self.groups.values_mut() {
-                    group.members.remove(id.as_str());
-                }
+                self.leave_groups(capabilities, id);
                 Ok(Written::done())
             }
             Write::AddMembers { id, version, members } => {
@@ -475,6 +462,15 @@ impl MemoryState {
                     record.members.remove(member.as_str());
                 }
                 Ok(changed(record))
+            }
+        }
+    }
+
+    /// A store that does not cascade keeps the memberships of whoever is deleted, as a list of ids does.
+    fn leave_groups(&mut self, capabilities: &StoreCapabilities, id: &StoreId) {
+        if capabilities.memberships_on_delete == MembershipsOnDelete::Cascade {
+            for group in self.groups.values_mut() {
+                group.members.remove(id.as_str());
             }
         }
     }
@@ -518,9 +514,12 @@ impl MemoryState {
             Kind::User => &self.users,
             Kind::Group => &self.groups,
         };
-        let mut record = records.get(id.as_str()).cloned().ok_or_else(not_found)?;
-        set(&mut record, changes);
-        self.check(capabilities, kind, Some(id.as_str()), &record.attributes)
+        if !records.contains_key(id.as_str()) {
+            return Err(not_found());
+        }
+        // What an update does not touch is not its fault.
+        let changed = changes.iter().map(|change| (change.attribute.clone(), change.new.clone())).collect();
+        self.check(capabilities, kind, Some(id.as_str()), &changed)
     }
 
     /// Unique, required and single values.
@@ -541,7 +540,11 @@ impl MemoryState {
             }
         }
         for (name, schema) in schemas {
-            let values = attributes.get(name).map_or(&[][..], Vec::as_slice);
+            let values = match (attributes.get(name), own) {
+                (Some(values), _) => values.as_slice(),
+                (None, None) => &[],
+                (None, Some(_)) => continue,
+            };
             if schema.required && values.iter().all(|value| value.trim().is_empty()) {
                 return Err(StoreError::new(ErrorKind::Invalid, "a required attribute has no value"));
             }

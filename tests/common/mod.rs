@@ -7,5 +7,6 @@ pub mod convert;
 #[path = "gen.rs"]
 pub mod r#gen;
 pub mod lines;
+pub mod live;
 pub mod oracle;
 pub mod world;
