@@ -50,9 +50,13 @@ impl<'a> Links<'a> {
             }
         }
         links.ambiguous.extend(links.crowded.keys());
-        for nodes in links.several.values() {
-            links.ambiguous.extend(nodes);
+        // The least anchor stands for a record that carries several, whatever the order of its links (rule P2).
+        let mut several = std::mem::take(&mut links.several);
+        for nodes in several.values_mut() {
+            nodes.sort_by(|&a, &b| links.anchor(a).cmp(links.anchor(b)));
+            links.ambiguous.extend(&*nodes);
         }
+        links.several = several;
         links
     }
 

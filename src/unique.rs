@@ -101,22 +101,25 @@ fn decide(
     }
     mover_of.remove(&NONE);
     let mut blocked = vec![false; movers.len()];
+    // Of several records the one with the least id is named, whatever the order of the input (rule P2).
+    let id = |&row: &u32| links.store.id(&links.store.records(objects.kind)[row as usize]);
+    let least = |rows: &mut dyn Iterator<Item = u32>| rows.min_by(|a, b| id(a).cmp(id(b)));
     // The record that stands in a mover's way, if any does.
     let obstacle = |mover: &Mover, blocked: &[bool]| -> Option<Option<u32>> {
         let own = objects.all[mover.object as usize].record;
         for &key in &mover.takes {
             let contest = &contests[key as usize];
-            let stays = contest.holders.iter().copied().filter(|&holder| holder != own).find(|&holder| {
+            let mut stays = contest.holders.iter().copied().filter(|&holder| holder != own).filter(|&holder| {
                 let deleted = objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
                 // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
                 let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
                 !deleted && !moves
             });
-            if stays.is_some() {
-                return Some(stays);
+            if let Some(stays) = least(&mut stays) {
+                return Some(Some(stays));
             }
             if contest.claimants.iter().any(|&other| other != mover.object) {
-                return Some(contest.holders.iter().copied().find(|&holder| holder != own));
+                return Some(least(&mut contest.holders.iter().copied().filter(|&holder| holder != own)));
             }
         }
         None

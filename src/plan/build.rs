@@ -54,8 +54,23 @@ pub(crate) fn build(decided: Decided<'_>) -> Plan {
     for &slot in &ordered.slots {
         emitter.emit(slot);
     }
-    let Emitter { operations, held, .. } = emitter;
+    let Emitter { operations, mut held, .. } = emitter;
     let number = |kind, object| naming.number(Who::Object(kind, object));
+    // The limits in an order that does not depend on that of the input (rule P2).
+    let mut order: Vec<u32> = (0..judgement.trips.len() as u32).collect();
+    order.sort_by_key(|&trip| {
+        let trip = &judgement.trips[trip as usize];
+        (trip.limit, trip.attribute.clone(), trip.group.map(|group| number(Kind::Group, group)))
+    });
+    let tripped = order.iter().map(|&trip| tripped(&decided, &judgement.trips[trip as usize])).collect();
+    let mut rank = vec![0; order.len()];
+    for (place, &trip) in order.iter().enumerate() {
+        rank[trip as usize] = place as u32;
+    }
+    for by in held.iter_mut().map(|held| &mut held.by) {
+        by.iter_mut().for_each(|trip| *trip = rank[*trip as usize]);
+        by.sort_unstable();
+    }
     let mut kept: Vec<u32> = draft.kept.iter().map(|&(kind, object)| number(kind, object)).collect();
     kept.sort_unstable();
     kept.dedup();
@@ -73,7 +88,6 @@ pub(crate) fn build(decided: Decided<'_>) -> Plan {
     let sensitive = sensitive.into_iter().flat_map(|(kind, rules)| {
         rules.rules.iter().filter(|rule| rule.sensitive).map(move |rule| (kind, rule.target.to_owned()))
     });
-    let tripped = judgement.trips.iter().map(|trip| tripped(&decided, trip)).collect();
     Plan {
         sensitive: sensitive.collect(),
         tripped,
@@ -243,7 +257,7 @@ fn name(decided: &Decided<'_>, kind: Kind, who: Who, rule: Option<&crate::value:
     let Some(rule) = rule else { return String::new() };
     if let Some(row) = record_row(decided, kind, who) {
         let stored = decided.links.store.attributes(kind, row as usize);
-        return rule.held(stored).next().unwrap_or_default().to_owned();
+        return rule.held(stored).min().unwrap_or_default().to_owned();
     }
     let source = match who {
         Who::Object(Kind::User, object) => decided.users.all[object as usize].source,
