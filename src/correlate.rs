@@ -116,7 +116,9 @@ impl Facts {
     /// is kept; one that is disabled disables it; it is gone only if all are.
     pub(crate) fn of_record(graph: &Graph<'_>, scope: &Scope, kind: Kind, row: u32) -> Self {
         let links = graph.links;
-        let jit = kind == Kind::User && !scope.by_sign_in && links.store.users[row as usize].origin == Some(Origin::Jit);
+        let jit = kind == Kind::User
+            && !scope.by_sign_in
+            && links.store.users[row as usize].origin == Some(Origin::Jit);
         let mut facts = Self {
             presence: Presence::Gone,
             entitled: Entitled::No,
@@ -161,7 +163,9 @@ impl Facts {
             Situation::Unproven => Fate::Keep,
             Situation::LeftScope => deprovision(policy.left_scope, Reason::LeftScope),
             // Not seen in this run: no delete (rules C3, D1).
-            Situation::Vanished => deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope),
+            Situation::Vanished => {
+                deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope)
+            }
         };
         if !self.disabled {
             return scope;
@@ -184,7 +188,9 @@ impl Facts {
             Situation::Unproven | Situation::JustInTime => Fate::Keep,
             Situation::Gone => deprovision(policy.deleted_in_source, Reason::DeletedInSource),
             Situation::LeftScope => deprovision(policy.left_scope, Reason::LeftScope),
-            Situation::Vanished => deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope),
+            Situation::Vanished => {
+                deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope)
+            }
         }
     }
 }

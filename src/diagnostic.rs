@@ -121,7 +121,9 @@ impl fmt::Display for Diagnostic {
                 }
                 if groups.len() > 10 { write!(f, " …") } else { Ok(()) }
             }
-            Self::UnresolvedAssignment { principal } => write!(f, "assignment resolves to nothing: {principal}"),
+            Self::UnresolvedAssignment { principal } => {
+                write!(f, "assignment resolves to nothing: {principal}")
+            }
             Self::ForeignAssignments { count } => write!(f, "{count} assignments belong to other issuers"),
             Self::Ambiguous { anchor, reason } => {
                 let why = match reason {
@@ -133,7 +135,9 @@ impl fmt::Display for Diagnostic {
                 };
                 write!(f, "ambiguous: {anchor}: {why}")
             }
-            Self::Quarantined { kind, anchor } => write!(f, "quarantined {kind} {anchor}: its row cannot be used"),
+            Self::Quarantined { kind, anchor } => {
+                write!(f, "quarantined {kind} {anchor}: its row cannot be used")
+            }
             Self::UniqueConflict { kind, anchor, attribute, held_by } => {
                 write!(f, "{kind} {anchor} does not get its {}: ", Escaped(attribute))?;
                 match held_by {
@@ -160,7 +164,10 @@ impl fmt::Display for Diagnostic {
             }
             Self::Unread { anchor } => write!(f, "{anchor} is entitled but was not read: left as it is"),
             Self::OpaqueMembers { group, count } => {
-                write!(f, "group {group}: {count} members may hide others, so nobody is removed from it or above")
+                write!(
+                    f,
+                    "group {group}: {count} members may hide others, so nobody is removed from it or above"
+                )
             }
         }
     }

@@ -75,8 +75,14 @@ pub(crate) enum MemberRef {
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// Values are a row of the draft's table.
-    Create { row: u32, active: bool },
-    Update { changes: Vec<Change>, adopt: bool },
+    Create {
+        row: u32,
+        active: bool,
+    },
+    Update {
+        changes: Vec<Change>,
+        adopt: bool,
+    },
     Deactivate,
     Reactivate,
     Delete,
@@ -138,7 +144,13 @@ pub(crate) struct Draft {
 }
 
 /// Compares all objects of one kind and adds what has to change. Near linear.
-pub(crate) fn diff(draft: &mut Draft, graph: &Graph<'_>, objects: &Objects, options: &Options, rules: &Rules<'_>) {
+pub(crate) fn diff(
+    draft: &mut Draft,
+    graph: &Graph<'_>,
+    objects: &Objects,
+    options: &Options,
+    rules: &Rules<'_>,
+) {
     let links = graph.links;
     let full = options.extent == Extent::Full;
     let settlements: BTreeMap<usize, Settlement> = rules
@@ -150,7 +162,8 @@ pub(crate) fn diff(draft: &mut Draft, graph: &Graph<'_>, objects: &Objects, opti
         .collect();
     for (&number, settlement) in &settlements {
         let target = rules.rules[number].target;
-        let frees = settlement.frees.iter().map(|&(taker, holder)| (objects.kind, taker, holder, target.to_owned()));
+        let frees =
+            settlement.frees.iter().map(|&(taker, holder)| (objects.kind, taker, holder, target.to_owned()));
         draft.frees.extend(frees);
     }
     let mut differ = Differ { draft, graph, objects, options, rules, settlements: &settlements };
@@ -206,7 +219,9 @@ impl<'a> Differ<'a, '_> {
         let can_deactivate = self.graph.links.store.capabilities.activation == Activation::Supported;
         match object.fate {
             Fate::Delete(why) => self.step(number, Act::Delete, why.into()),
-            Fate::Deactivate(_) if kind == Kind::User && !can_deactivate => self.draft.kept.push((kind, number)),
+            Fate::Deactivate(_) if kind == Kind::User && !can_deactivate => {
+                self.draft.kept.push((kind, number))
+            }
             Fate::Deactivate(why) => {
                 if active {
                     self.step(number, Act::Deactivate, why.into());
@@ -217,7 +232,8 @@ impl<'a> Differ<'a, '_> {
             }
             Fate::Keep => self.draft.kept.push((kind, number)),
             Fate::Compare => {
-                let grant = kind == Kind::User && !active && !object.unknown && !object.barred && can_deactivate;
+                let grant =
+                    kind == Kind::User && !active && !object.unknown && !object.barred && can_deactivate;
                 if grant && self.options.extent == Extent::Full {
                     self.step(number, Act::Reactivate, Cause::Enabled);
                 }
@@ -323,7 +339,11 @@ impl<'a> Differ<'a, '_> {
 
     fn report_required(&mut self, object: &Object, attribute: &str) {
         let (kind, anchor) = (self.objects.kind, self.anchor(object));
-        self.draft.diagnostics.push(Diagnostic::RequiredMissing { kind, anchor, attribute: attribute.to_owned() });
+        self.draft.diagnostics.push(Diagnostic::RequiredMissing {
+            kind,
+            anchor,
+            attribute: attribute.to_owned(),
+        });
     }
 
     fn findings(&mut self, object: &Object) {

@@ -57,7 +57,9 @@ impl fmt::Display for Explanation {
             Ok(())
         };
         match self {
-            Self::Entitled { path: anchors } if anchors.len() == 1 => f.write_str("entitled: assigned directly"),
+            Self::Entitled { path: anchors } if anchors.len() == 1 => {
+                f.write_str("entitled: assigned directly")
+            }
             Self::Entitled { path: anchors } => {
                 f.write_str("entitled: ")?;
                 path(f, anchors)
@@ -179,7 +181,9 @@ impl Evidence {
         let mut starts = from.to_vec();
         starts.sort_unstable_by(|&a, &b| self.source.anchors.text(a).cmp(self.source.anchors.text(b)));
         for start in starts {
-            if parent[start as usize] == UNSEEN && !matches!(self.classes[start as usize], Class::Gone | Class::Other) {
+            if parent[start as usize] == UNSEEN
+                && !matches!(self.classes[start as usize], Class::Gone | Class::Other)
+            {
                 parent[start as usize] = start;
                 queue.push_back(start);
             }
@@ -218,7 +222,8 @@ impl Evidence {
 
     /// The least direct group: its assignment would entitle the target.
     fn nearest(&self, target: u32) -> Option<Vec<SourceAnchor>> {
-        if !matches!(self.classes.get(target as usize), Some(class) if !matches!(class, Class::Gone | Class::Other)) {
+        if !matches!(self.classes.get(target as usize), Some(class) if !matches!(class, Class::Gone | Class::Other))
+        {
             return None;
         }
         let groups = self.source.groups.iter().enumerate().filter(|(row, group)| {

@@ -58,7 +58,8 @@ impl<'a> Graph<'a> {
     /// Linear in nodes and edges.
     pub(crate) fn new(links: &'a Links<'a>, options: &Options) -> Self {
         let leaves = LeafTest::new(&options.leaves);
-        let classes: Vec<Class> = (0..links.nodes() as u32).map(|node| classify(links, options, &leaves, node)).collect();
+        let classes: Vec<Class> =
+            (0..links.nodes() as u32).map(|node| classify(links, options, &leaves, node)).collect();
         let source = links.source;
         let whole = (0..source.groups.len())
             .map(|group| {
@@ -83,7 +84,8 @@ impl<'a> Graph<'a> {
         let mut reached = vec![false; self.classes.len()];
         let mut queue: Vec<u32> = Vec::new();
         for seed in seeds {
-            if !std::mem::replace(&mut reached[seed as usize], true) && self.classes[seed as usize].has_list() {
+            if !std::mem::replace(&mut reached[seed as usize], true) && self.classes[seed as usize].has_list()
+            {
                 queue.push(seed);
             }
         }
@@ -95,10 +97,9 @@ impl<'a> Graph<'a> {
                     Nesting::Flatten => !matches!(class, Class::Gone | Class::Other),
                     Nesting::DirectOnly => class.is_member(),
                 };
-                if counts && !std::mem::replace(&mut reached[member as usize], true) {
-                    if class.has_list() && self.nesting == Nesting::Flatten {
-                        queue.push(member);
-                    }
+                let new = counts && !std::mem::replace(&mut reached[member as usize], true);
+                if new && class.has_list() && self.nesting == Nesting::Flatten {
+                    queue.push(member);
                 }
             }
         }

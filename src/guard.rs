@@ -72,7 +72,11 @@ impl Measured<'_> {
 
     fn active_users(&self) -> u64 {
         let store = &self.links.store.users;
-        store.iter().zip(&self.users.of_record).filter(|(user, object)| user.active && **object != NONE).count() as u64
+        store
+            .iter()
+            .zip(&self.users.of_record)
+            .filter(|(user, object)| user.active && **object != NONE)
+            .count() as u64
     }
 
     /// Managed records among the members of a group record.
@@ -109,7 +113,8 @@ impl Measured<'_> {
         };
         let Some(rule) = rules.rules.iter().find(|rule| rule.target == attribute) else { return 0 };
         let managed = (0..objects.of_record.len()).filter(|&row| objects.of_record[row] != NONE);
-        managed.filter(|&row| rule.held(self.links.store.attributes(kind, row)).next().is_some()).count() as u64
+        managed.filter(|&row| rule.held(self.links.store.attributes(kind, row)).next().is_some()).count()
+            as u64
     }
 
     /// Managed members that go with a deleted group, but for those who are deleted themselves.
@@ -136,19 +141,36 @@ pub(crate) fn judge(draft: &Draft, measured: &Measured<'_>, guards: &Guards) -> 
     let count = |wanted: &dyn Fn(&Step) -> bool| steps.iter().filter(|step| wanted(step)).count() as u64;
 
     let user_delete = |step: &Step| step.kind == Kind::User && matches!(step.act, Act::Delete);
-    judgement.limit(LimitName::UserDeletes, guards.user_deletes, count(&user_delete), steps, user_delete, || {
-        measured.managed(Kind::User)
-    });
+    judgement.limit(
+        LimitName::UserDeletes,
+        guards.user_deletes,
+        count(&user_delete),
+        steps,
+        user_delete,
+        || measured.managed(Kind::User),
+    );
     let deactivation = |step: &Step| matches!(step.act, Act::Deactivate);
-    judgement.limit(LimitName::Deactivations, guards.deactivations, count(&deactivation), steps, deactivation, || {
-        measured.active_users()
-    });
+    judgement.limit(
+        LimitName::Deactivations,
+        guards.deactivations,
+        count(&deactivation),
+        steps,
+        deactivation,
+        || measured.active_users(),
+    );
     let group_delete = |step: &Step| step.kind == Kind::Group && matches!(step.act, Act::Delete);
-    judgement.limit(LimitName::GroupDeletes, guards.group_deletes, count(&group_delete), steps, group_delete, || {
-        measured.managed(Kind::Group)
-    });
+    judgement.limit(
+        LimitName::GroupDeletes,
+        guards.group_deletes,
+        count(&group_delete),
+        steps,
+        group_delete,
+        || measured.managed(Kind::Group),
+    );
 
-    let lost = |step: &Step| ordinary_removals(step).map_or(measured.lost_with(step), |members| members.len() as u64);
+    let lost = |step: &Step| {
+        ordinary_removals(step).map_or(measured.lost_with(step), |members| members.len() as u64)
+    };
     let in_all = steps.iter().map(lost).sum();
     let removal = |step: &Step| lost(step) > 0;
     judgement.limit(LimitName::RemovalsInAll, guards.removals_in_all, in_all, steps, removal, || {
@@ -217,7 +239,9 @@ impl Judgement {
 
     fn per_group(&mut self, limit: Option<Limit>, steps: &[Step], measured: &Measured<'_>) {
         for (number, step) in steps.iter().enumerate() {
-            let Some(members) = ordinary_removals(step).filter(|_| step.cause != Cause::GroupRetired) else { continue };
+            let Some(members) = ordinary_removals(step).filter(|_| step.cause != Cause::GroupRetired) else {
+                continue;
+            };
             let planned = members.len() as u64;
             let record = measured.groups.all[step.object as usize].record;
             let name = LimitName::RemovalsPerGroup;
@@ -255,4 +279,3 @@ impl Judgement {
         }
     }
 }
-

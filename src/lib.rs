@@ -4,10 +4,10 @@ pub mod adapter;
 mod apply;
 mod assignment;
 mod attributes;
-mod error;
 mod correlate;
 mod diagnostic;
 mod diff;
+mod error;
 mod escape;
 mod evidence;
 mod graph;
@@ -50,14 +50,16 @@ pub use guard::LimitName;
 pub use host::{Cancellation, Event, Host, Progress, Retry, Timer};
 pub use id::{ExternalId, Issuer, MatchKey, MatchRule, SourceAnchor, StoreId, Version};
 pub use limits::Limits;
-pub use model::{AccountState, Completeness, Existence, Kind, MemberKind, Origin, Principal, Timestamp};
 pub use mapping::{AttributeMap, Mapping, MappingError, Missing, Sensitivity, Template};
+pub use model::{AccountState, Completeness, Existence, Kind, MemberKind, Origin, Principal, Timestamp};
 pub use options::{
-    AllowEmpty, Deprovision, Extent, GroupPolicy, Guards, Leaves, Limit, Nesting, OnTrip, Options, Protected, UnmanagedMembers,
-    UserPolicy,
+    AllowEmpty, Deprovision, Extent, GroupPolicy, Guards, Leaves, Limit, Nesting, OnTrip, Options, Protected,
+    UnmanagedMembers, UserPolicy,
 };
 pub use page::{PageEnd, PageToken};
-pub use plan::{Action, Held, Members as PlanMembers, Operation, Plan, RemovalBlocked, Subject, TrippedLimit};
+pub use plan::{
+    Action, Held, Members as PlanMembers, Operation, Plan, RemovalBlocked, Subject, TrippedLimit,
+};
 pub use planner::{PlanError, Reconciliation, plan, questions_for};
 pub use read::ReadError;
 pub use reconcile::{ReconcileError, reconcile};
@@ -67,10 +69,11 @@ pub use snapshot::{
     Assignments, LimitExceeded, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot, StoreSnapshotBuilder,
 };
 pub use source::{
-    Asked, DirectorySource, GroupPage, GroupRow, Read, Select, SourceCapabilities, SourceIdentity, UserPage, UserRow,
+    Asked, DirectorySource, GroupPage, GroupRow, Read, Select, SourceCapabilities, SourceIdentity, UserPage,
+    UserRow,
 };
 pub use store::{
-    Activation, AttributeSchema, Change, Concurrency, IdentityStore, MemberPage, Members, MembershipsOnDelete,
-    StoreCapabilities, StoreSelect, StoredGroupPage, StoredGroupRow, StoredUserPage, StoredUserRow, Write, WriteBatch,
-    WriteItem, Written,
+    Activation, AttributeSchema, Change, Concurrency, IdentityStore, MemberPage, Members,
+    MembershipsOnDelete, StoreCapabilities, StoreSelect, StoredGroupPage, StoredGroupRow, StoredUserPage,
+    StoredUserRow, Write, WriteBatch, WriteItem, Written,
 };

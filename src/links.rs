@@ -89,7 +89,10 @@ impl<'a> Links<'a> {
     }
 
     fn claim(&mut self, node: u32, kind: Kind, row: u32) {
-        let known = [(Kind::User, self.user_records[node as usize]), (Kind::Group, self.group_records[node as usize])];
+        let known = [
+            (Kind::User, self.user_records[node as usize]),
+            (Kind::Group, self.group_records[node as usize]),
+        ];
         let before = known.into_iter().filter(|&(_, record)| record != NONE);
         if let Some(first) = before.clone().next() {
             self.crowded.entry(node).or_insert_with(|| vec![first]).push((kind, row));

@@ -195,7 +195,8 @@ impl AttributeMap {
     fn of(lines: &[(&str, &str, bool)]) -> Self {
         let targets = lines.iter().filter_map(|&(target, template, required)| {
             let template = template.parse().ok()?;
-            let mapping = Mapping { template, missing: Missing::Clear, required, sensitivity: Sensitivity::Plain };
+            let mapping =
+                Mapping { template, missing: Missing::Clear, required, sensitivity: Sensitivity::Plain };
             Some((target.to_owned(), mapping))
         });
         Self { targets: targets.collect() }
@@ -209,7 +210,8 @@ impl AttributeMap {
     pub fn set(&mut self, target: &str, template: &str) -> Result<&mut Mapping, MappingError> {
         check_target(target)?;
         let template = template.parse()?;
-        let mapping = Mapping { template, missing: Missing::Clear, required: false, sensitivity: Sensitivity::Plain };
+        let mapping =
+            Mapping { template, missing: Missing::Clear, required: false, sensitivity: Sensitivity::Plain };
         self.targets.insert(target.to_owned(), mapping);
         self.targets.get_mut(target).ok_or(MappingError::EmptyTarget)
     }
@@ -291,7 +293,10 @@ mod tests {
     fn templates_are_read_once_and_checked() {
         // rule A1
         let parse = |text: &str| text.parse::<Template>();
-        assert_eq!(parse("${givenName} ${sn}").unwrap().placeholders().collect::<Vec<_>>(), ["givenName", "sn"]);
+        assert_eq!(
+            parse("${givenName} ${sn}").unwrap().placeholders().collect::<Vec<_>>(),
+            ["givenName", "sn"]
+        );
         assert_eq!(parse("${mail}").unwrap().bare(), Some("mail"));
         assert_eq!(parse("costs $5").unwrap().placeholders().count(), 0);
         assert_eq!(parse("${sn"), Err(MappingError::Unclosed));

@@ -25,7 +25,8 @@ pub(crate) fn spare_protected(
         let Fate::Delete(reason) = group.fate else { continue };
         let holds_protected = links.store.members_of(group.record as usize).iter().any(|&id| {
             let is = |kind, row: u32| {
-                protected.record(kind, row) || links.nodes_of(kind, row).iter().any(|node| protected.nodes.contains(node))
+                protected.record(kind, row)
+                    || links.nodes_of(kind, row).iter().any(|node| protected.nodes.contains(node))
             };
             row(&links.store.user_of, id).is_some_and(|user| is(Kind::User, user))
                 || row(&links.store.group_of, id).is_some_and(|group| is(Kind::Group, group))
@@ -113,7 +114,9 @@ impl MemberDiffer<'_, '_> {
                 }
         };
         match self.groups.of_node(node) {
-            Some(object) => wanted(&self.groups.all[object as usize]) || self.graph.links.crowd(node).is_some(),
+            Some(object) => {
+                wanted(&self.groups.all[object as usize]) || self.graph.links.crowd(node).is_some()
+            }
             None => false,
         }
     }
@@ -141,7 +144,9 @@ impl MemberDiffer<'_, '_> {
             let mut groups: Vec<SourceAnchor> = component
                 .groups
                 .iter()
-                .map(|&group| SourceAnchor::from(self.graph.links.anchor(self.graph.links.source.groups[group].node)))
+                .map(|&group| {
+                    SourceAnchor::from(self.graph.links.anchor(self.graph.links.source.groups[group].node))
+                })
                 .collect();
             groups.sort_unstable();
             self.draft.diagnostics.push(Diagnostic::Cycle { groups });
@@ -155,7 +160,8 @@ impl MemberDiffer<'_, '_> {
             for number in self.objects_of(node) {
                 let object = &self.groups.all[number as usize];
                 if object.record != NONE && self.graph.links.nodes_of(Kind::Group, object.record).len() > 1 {
-                    let (members, whole) = self.several.entry(number).or_insert_with(|| (BTreeSet::new(), true));
+                    let (members, whole) =
+                        self.several.entry(number).or_insert_with(|| (BTreeSet::new(), true));
                     members.extend(component.members);
                     *whole &= component.whole;
                     continue;
@@ -168,7 +174,8 @@ impl MemberDiffer<'_, '_> {
 
     fn report_opaque(&mut self, group: usize) {
         let source = self.graph.links.source;
-        let anchored = source.members_of(group).iter().filter(|&&m| self.graph.classes[m as usize] == Class::Opaque);
+        let anchored =
+            source.members_of(group).iter().filter(|&&m| self.graph.classes[m as usize] == Class::Opaque);
         let count = anchored.count() as u64;
         if count > 0 {
             let group = SourceAnchor::from(self.graph.links.anchor(source.groups[group].node));
@@ -292,7 +299,12 @@ impl MemberDiffer<'_, '_> {
                 Fate::Delete(_) => {}
                 Fate::Deactivate(_) if !listed => {
                     let because = BlockReason::MembersUnlisted;
-                    self.draft.blocked.push(Blocked { member: None, kind: Kind::Group, object: number, because });
+                    self.draft.blocked.push(Blocked {
+                        member: None,
+                        kind: Kind::Group,
+                        object: number,
+                        because,
+                    });
                 }
                 Fate::Deactivate(_) => {
                     let managed = members.iter().filter(|&&id| match self.who(id) {
@@ -316,7 +328,9 @@ impl MemberDiffer<'_, '_> {
             return;
         }
         let record = self.groups.all[number as usize].record;
-        let deleted = self.graph.links.store.members_of(record as usize).iter().filter_map(|&id| match self.who(id) {
+        let deleted = self.graph.links.store.members_of(record as usize).iter().filter_map(|&id| match self
+            .who(id)
+        {
             Who::User(user) if self.users.all[user as usize].is_deleted() => Some(MemberRef::Object(user)),
             _ => None,
         });

@@ -14,8 +14,8 @@ use crate::source::{
     Asked, DirectorySource, GroupPage, Read, Select, SourceCapabilities, SourceIdentity, UserPage,
 };
 use crate::store::{
-    Change, Concurrency, IdentityStore, MemberPage, Members, MembershipsOnDelete, StoreCapabilities, StoreSelect, StoredGroupPage,
-    StoredUserPage, Write, WriteBatch, Written,
+    Change, Concurrency, IdentityStore, MemberPage, Members, MembershipsOnDelete, StoreCapabilities,
+    StoreSelect, StoredGroupPage, StoredUserPage, Write, WriteBatch, Written,
 };
 
 type Values = BTreeMap<String, Vec<String>>;
@@ -98,7 +98,12 @@ impl MemoryDirectory {
     }
 
     /// Adds a group with these attributes and direct members, or replaces it.
-    pub fn add_group(&mut self, anchor: &str, attributes: &[(&str, &str)], members: &[&str]) -> &mut MemoryGroup {
+    pub fn add_group(
+        &mut self,
+        anchor: &str,
+        attributes: &[(&str, &str)],
+        members: &[&str],
+    ) -> &mut MemoryGroup {
         self.tombstones.remove(anchor);
         let members = members.iter().map(|&member| member.to_owned()).collect();
         let entry = self.groups.entry(anchor.to_owned()).or_default();
@@ -140,7 +145,9 @@ fn after<'m, V>(
 ) -> Result<impl Iterator<Item = (&'m String, &'m V)> + use<'m, V>, StoreError> {
     let start = match at {
         None => None,
-        Some(token) => Some(token.as_text().ok_or_else(|| StoreError::new(ErrorKind::Invalid, "unknown page token"))?),
+        Some(token) => {
+            Some(token.as_text().ok_or_else(|| StoreError::new(ErrorKind::Invalid, "unknown page token"))?)
+        }
     };
     let bound = start.map_or(std::ops::Bound::Unbounded, |key| std::ops::Bound::Excluded(key.to_owned()));
     Ok(map.range((bound, std::ops::Bound::Unbounded)))
@@ -412,7 +419,8 @@ impl MemoryState {
     fn write(&mut self, capabilities: &StoreCapabilities, write: &Write<'_>) -> Result<Written, StoreError> {
         match write {
             Write::CreateUser { external_id, attributes, active, origin } => {
-                let record = MemoryRecord { active: *active, origin: Some(*origin), ..MemoryRecord::default() };
+                let record =
+                    MemoryRecord { active: *active, origin: Some(*origin), ..MemoryRecord::default() };
                 self.create(capabilities, Kind::User, record, external_id, *attributes)
             }
             Write::CreateGroup { external_id, attributes } => {
@@ -483,7 +491,8 @@ impl MemoryState {
         external_id: &ExternalId,
         attributes: crate::Attributes<'_>,
     ) -> Result<Written, StoreError> {
-        let mut linked = self.users.values().chain(self.groups.values()).flat_map(|record| &record.external_ids);
+        let mut linked =
+            self.users.values().chain(self.groups.values()).flat_map(|record| &record.external_ids);
         if linked.any(|link| link == external_id) {
             return Err(StoreError::new(ErrorKind::AlreadyExists, "a record with this external id exists"));
         }
@@ -536,7 +545,10 @@ impl MemoryState {
         };
         for (name, values) in attributes {
             if values.len() > 1 && !capabilities.schema(kind, name).multi_valued {
-                return Err(StoreError::new(ErrorKind::Invalid, "more than one value for a single-valued attribute"));
+                return Err(StoreError::new(
+                    ErrorKind::Invalid,
+                    "more than one value for a single-valued attribute",
+                ));
             }
         }
         for (name, schema) in schemas {

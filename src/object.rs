@@ -90,7 +90,8 @@ impl Objects {
             let mut object = objects.object(graph, options, node, facts);
             object.record = row;
             object.barred |= nodes.iter().any(|&node| links.is_ambiguous(node));
-            object.protected = protected.record(kind, row) || nodes.iter().any(|&n| protected.nodes.contains(&n));
+            object.protected =
+                protected.record(kind, row) || nodes.iter().any(|&n| protected.nodes.contains(&n));
             objects.of_record[row as usize] = objects.all.len() as u32;
             for &node in nodes {
                 if objects.of_node[node as usize] == NONE {
@@ -180,7 +181,9 @@ impl ProtectedRecords {
                 }
             }
         }
-        protected.nodes.extend(options.protected.anchors.iter().filter_map(|anchor| links.find(anchor.as_str())));
+        protected
+            .nodes
+            .extend(options.protected.anchors.iter().filter_map(|anchor| links.find(anchor.as_str())));
         if !options.protected.names.is_empty() {
             protected.add_names(graph, options);
         }
@@ -201,7 +204,9 @@ impl ProtectedRecords {
                 let keys: BTreeSet<_> = options.protected.names.iter().map(|name| rule.key(name)).collect();
                 for row in 0..store.records(kind).len() as u32 {
                     let held = store.attributes(kind, row as usize).cells();
-                    let named = held.filter(|(found, _)| Some(*found) == name).any(|(_, v)| keys.contains(&rule.key(v)));
+                    let named = held
+                        .filter(|(found, _)| Some(*found) == name)
+                        .any(|(_, v)| keys.contains(&rule.key(v)));
                     if named && !graph.links.is_managed(kind, row) {
                         self.rows.insert((kind, row));
                     }

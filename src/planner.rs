@@ -149,8 +149,13 @@ pub(crate) fn decide(
     let store = &stored.capabilities;
     let user_rules =
         Rules::new(Kind::User, &options.user_map, store, &source.user_attributes, &stored.user_attributes);
-    let group_rules =
-        Rules::new(Kind::Group, &options.group_map, store, &source.group_attributes, &stored.group_attributes);
+    let group_rules = Rules::new(
+        Kind::Group,
+        &options.group_map,
+        store,
+        &source.group_attributes,
+        &stored.group_attributes,
+    );
     let mut draft = Draft { diagnostics: scope.diagnostics.clone(), ..Draft::default() };
     if origin == Origin::Synced {
         spare_protected(&mut draft, links, &mut groups, &protected);
@@ -165,8 +170,13 @@ pub(crate) fn decide(
         sign_in_only(&mut draft);
     }
     within(draft.steps.len(), options.limits.operations, "operations in the plan")?;
-    let measured =
-        Measured { links, users: &users, groups: &groups, user_rules: &user_rules, group_rules: &group_rules };
+    let measured = Measured {
+        links,
+        users: &users,
+        groups: &groups,
+        user_rules: &user_rules,
+        group_rules: &group_rules,
+    };
     let judgement = match origin {
         Origin::Synced => judge(&draft, &measured, &options.guards),
         // One user, asked for by himself: nothing to be measured against.

@@ -11,7 +11,9 @@ use crate::id::{Issuer, SourceAnchor};
 use crate::model::{Completeness, Kind, MemberKind, Principal};
 use crate::options::{Nesting, Options};
 use crate::page::{PageEnd, PageToken};
-use crate::snapshot::{Assignments, LimitExceeded, MemberPages, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot};
+use crate::snapshot::{
+    Assignments, LimitExceeded, MemberPages, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot,
+};
 use crate::source::{Asked, DirectorySource, GroupPage, Read, Select, UserPage};
 use crate::store::{IdentityStore, MemberPage, Members, StoreSelect, StoredGroupPage, StoredUserPage};
 
@@ -245,7 +247,10 @@ pub(crate) async fn read_source<D: DirectorySource + ?Sized>(
         select(source, &mut builder, Kind::User, &users, most, &mut users_read, options, host).await?;
         select(source, &mut builder, Kind::Group, &groups, most, &mut groups_read, options, host).await?;
         // Whoever is not what the list or the link says is looked for among the others.
-        let missing = |kind: Kind, of: &BTreeSet<SourceAnchor>, also: &BTreeSet<SourceAnchor>| -> BTreeSet<SourceAnchor> {
+        let missing = |kind: Kind,
+                       of: &BTreeSet<SourceAnchor>,
+                       also: &BTreeSet<SourceAnchor>|
+         -> BTreeSet<SourceAnchor> {
             of.iter().filter(|a| !also.contains(*a) && !builder.has_row(kind, a.as_str())).cloned().collect()
         };
         let (others, strays) = (missing(Kind::User, &users, &groups), missing(Kind::Group, &groups, &users));

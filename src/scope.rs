@@ -108,7 +108,11 @@ fn resolve<'a>(graph: &Graph<'a>, principal: &Principal, issuer: &Issuer) -> Res
             });
             match nodes {
                 None | Some([]) => Resolved::Nobody,
-                Some(nodes) if nodes.iter().all(|&n| matches!(graph.classes[n as usize], Class::Gone | Class::Other)) => {
+                Some(nodes)
+                    if nodes
+                        .iter()
+                        .all(|&n| matches!(graph.classes[n as usize], Class::Gone | Class::Other)) =>
+                {
                     Resolved::Nobody
                 }
                 Some(nodes) => Resolved::Nodes(nodes),
@@ -142,4 +146,3 @@ pub(crate) fn questions(graph: &Graph<'_>, scope: &Scope) -> Vec<SourceAnchor> {
     asked.sort_unstable();
     asked
 }
-

@@ -253,7 +253,8 @@ impl BoundedTable {
         if *count == 1 {
             self.counted.push(index);
         }
-        (*count <= limits.values_per_attribute && self.counted.len() <= limits.attributes_per_object).then_some(index)
+        (*count <= limits.values_per_attribute && self.counted.len() <= limits.attributes_per_object)
+            .then_some(index)
     }
 }
 
@@ -604,9 +605,11 @@ impl GroupPage {
 impl UserPage {
     /// Each row, as (anchor, state, attributes); tombstones left out. For adapters' tests and wrappers.
     pub fn users(&self) -> impl Iterator<Item = (&str, AccountState, Attributes<'_>)> {
-        self.rows.iter().enumerate().filter(|(_, row)| !row.tombstone).map(|(i, row)| {
-            (self.anchors.at(i), row.state, self.attributes.table.row(i))
-        })
+        self.rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| !row.tombstone)
+            .map(|(i, row)| (self.anchors.at(i), row.state, self.attributes.table.row(i)))
     }
 }
 
@@ -625,7 +628,11 @@ macro_rules! forward_source {
             async fn read_users(&self, read: Read<'_>, page: &mut UserPage) -> Result<PageEnd, SourceError> {
                 (**self).read_users(read, page).await
             }
-            async fn read_groups(&self, read: Read<'_>, page: &mut GroupPage) -> Result<PageEnd, SourceError> {
+            async fn read_groups(
+                &self,
+                read: Read<'_>,
+                page: &mut GroupPage,
+            ) -> Result<PageEnd, SourceError> {
                 (**self).read_groups(read, page).await
             }
             async fn existence(&self, asked: &mut Asked<'_>) -> Result<(), SourceError> {

@@ -397,7 +397,12 @@ macro_rules! stored_page {
         }
     };
 }
-stored_page!(StoredUserPage, StoredUserRow, user, "user; it is active, and of unknown origin, until told otherwise");
+stored_page!(
+    StoredUserPage,
+    StoredUserRow,
+    user,
+    "user; it is active, and of unknown origin, until told otherwise"
+);
 stored_page!(StoredGroupPage, StoredGroupRow, group, "group");
 
 impl StoredUserRow<'_> {

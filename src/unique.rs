@@ -54,8 +54,11 @@ pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>) -> S
         }
         let held = rule.keys(rule.held(stored));
         let wanted = rule.keys(desired.values());
-        let takes: Vec<u32> =
-            wanted.iter().filter(|key| held.binary_search(key).is_err()).map(|key| keys.intern(key)).collect();
+        let takes: Vec<u32> = wanted
+            .iter()
+            .filter(|key| held.binary_search(key).is_err())
+            .map(|key| keys.intern(key))
+            .collect();
         movers.push(Mover { object: number as u32, takes, free: object.may_change() });
     }
     if movers.is_empty() {
@@ -109,12 +112,14 @@ fn decide(
         let own = objects.all[mover.object as usize].record;
         for &key in &mover.takes {
             let contest = &contests[key as usize];
-            let mut stays = contest.holders.iter().copied().filter(|&holder| holder != own).filter(|&holder| {
-                let deleted = objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
-                // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
-                let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
-                !deleted && !moves
-            });
+            let mut stays =
+                contest.holders.iter().copied().filter(|&holder| holder != own).filter(|&holder| {
+                    let deleted =
+                        objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
+                    // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
+                    let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
+                    !deleted && !moves
+                });
             if let Some(stays) = least(&mut stays) {
                 return Some(Some(stays));
             }

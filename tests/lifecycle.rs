@@ -1,5 +1,7 @@
 //! Whole runs on generated worlds: apply, crash anywhere, lose answers, run again.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
+
 mod common;
 
 use std::future::Future;
@@ -11,8 +13,8 @@ use common::world::World;
 use common::{convert, r#gen};
 use identity_sync::memory::MemoryStore;
 use identity_sync::{
-    ApplyOptions, ApplyReport, Diagnostic, Guards, Host, IdentityStore, Options, Plan, PlanError, ReconcileError, Run,
-    apply, reconcile,
+    ApplyOptions, ApplyReport, Diagnostic, Guards, Host, IdentityStore, Options, Plan, PlanError,
+    ReconcileError, Run, apply, reconcile,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;

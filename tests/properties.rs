@@ -1,10 +1,12 @@
 //! Properties over generated worlds, against an oracle that shares no code with the library.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
+
 mod common;
 
 use common::convert::convert;
 use common::oracle::{Expectation, expect};
-use common::{lines, r#gen};
+use common::{r#gen, lines};
 use identity_sync::{PlanError, Run, plan};
 
 /// How many worlds each property looks at; `IDENTITY_SYNC_WORLDS` asks for more.
@@ -63,7 +65,9 @@ fn plans_are_those_of_the_oracle() {
 #[test]
 #[ignore = "prints the worlds of the seeds in IDENTITY_SYNC_SHOW, for a person"]
 fn show_worlds() {
-    for seed in std::env::var("IDENTITY_SYNC_SHOW").unwrap_or_default().split(',').filter_map(|s| s.parse().ok()) {
+    for seed in
+        std::env::var("IDENTITY_SYNC_SHOW").unwrap_or_default().split(',').filter_map(|s| s.parse().ok())
+    {
         println!("seed {seed}: {:#?}", r#gen::world(seed));
     }
 }
@@ -103,7 +107,11 @@ fn the_same_inputs_in_any_order_give_the_same_bytes() {
             let found = plan(source, store, &converted.assignments, &converted.options, &Run::default());
             found.map(|found| serde_json::to_string(&found.plan).unwrap()).map_err(|error| error.to_string())
         };
-        pretty_assertions::assert_eq!(bytes(&world, 3), bytes(&shuffled, 1 + (seed % 5) as usize), "seed {seed}");
+        pretty_assertions::assert_eq!(
+            bytes(&world, 3),
+            bytes(&shuffled, 1 + (seed % 5) as usize),
+            "seed {seed}"
+        );
     }
 }
 
@@ -113,7 +121,8 @@ fn a_plan_survives_its_json() {
     for seed in worlds().take(1_000) {
         let converted = convert(&r#gen::world(seed));
         let (source, store) = (&converted.source, &converted.store);
-        let Ok(found) = plan(source, store, &converted.assignments, &converted.options, &Run::default()) else {
+        let Ok(found) = plan(source, store, &converted.assignments, &converted.options, &Run::default())
+        else {
             continue;
         };
         let text = serde_json::to_string(&found.plan).unwrap();

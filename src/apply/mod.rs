@@ -232,7 +232,8 @@ struct Part {
 
 impl<'p> Applier<'p> {
     fn new(plan: &'p Plan) -> Self {
-        let creates = plan.operations.iter().enumerate().filter(|(_, op)| matches!(op.act, PlannedAct::Create { .. }));
+        let creates =
+            plan.operations.iter().enumerate().filter(|(_, op)| matches!(op.act, PlannedAct::Create { .. }));
         Self {
             plan,
             outcomes: plan.operations.iter().map(|_| None).collect(),
@@ -312,7 +313,8 @@ impl<'p> Applier<'p> {
             return Err(Outcome::Failed(StoreError::new(ErrorKind::NotFound, "the plan names no record")));
         }
         let version = if known.written { known.version } else { self.plan.stored_version(op.subject) };
-        let base = Prepared { op: at, subject: op.subject, id, version, fresh: !known.written, members: Vec::new() };
+        let base =
+            Prepared { op: at, subject: op.subject, id, version, fresh: !known.written, members: Vec::new() };
         let (PlannedAct::AddMembers(members) | PlannedAct::RemoveMembers(members)) = &op.act else {
             return Ok(vec![base]);
         };
@@ -390,7 +392,8 @@ impl<'p> Applier<'p> {
     }
 
     fn judge(&mut self, options: &ApplyOptions) {
-        let beyond = u64::from(self.failed) * 100 > u64::from(self.tried) * u64::from(options.failure_percent);
+        let beyond =
+            u64::from(self.failed) * 100 > u64::from(self.tried) * u64::from(options.failure_percent);
         if self.stopped.is_none() && self.tried >= options.failure_floor && beyond {
             self.stopped = Some(Stop::FailureBudget);
         }

@@ -8,7 +8,8 @@ use crate::page::PageEnd;
 use crate::plan::{Plan, PlannedAct};
 use crate::snapshot::{StoreData, StoreSnapshot};
 use crate::store::{
-    Concurrency, IdentityStore, StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage, Write, WriteBatch,
+    Concurrency, IdentityStore, StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage, Write,
+    WriteBatch,
 };
 use crate::version::version_of;
 
@@ -155,7 +156,10 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
                     open.push(write);
                 }
                 Some(_) => {
-                    let error = StoreError::new(ErrorKind::Conflict, "the record has changed since the plan was made");
+                    let error = StoreError::new(
+                        ErrorKind::Conflict,
+                        "the record has changed since the plan was made",
+                    );
                     sent.push((write, Err(Outcome::Failed(error))));
                 }
                 None if self.is_converged_without_record(&write) => sent.push((write, Ok(Done::default()))),
@@ -178,7 +182,8 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
     }
 
     async fn once(&self, writes: &[Prepared]) -> Vec<Option<Result<Done, StoreError>>> {
-        let links: Vec<ExternalId> = writes.iter().map(|write| self.plan.external_id(write.subject)).collect();
+        let links: Vec<ExternalId> =
+            writes.iter().map(|write| self.plan.external_id(write.subject)).collect();
         let nobody = StoreId::from("");
         let mut batch = WriteBatch::new();
         for (write, external_id) in writes.iter().zip(&links) {
@@ -195,7 +200,9 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
                     }
                 }
                 PlannedAct::Update { changes, .. } if group => Write::UpdateGroup { id, version, changes },
-                PlannedAct::Update { changes, origin } => Write::UpdateUser { id, version, changes, origin: *origin },
+                PlannedAct::Update { changes, origin } => {
+                    Write::UpdateUser { id, version, changes, origin: *origin }
+                }
                 PlannedAct::Deactivate => Write::SetActive { id, version, active: false },
                 PlannedAct::Reactivate => Write::SetActive { id, version, active: true },
                 PlannedAct::Delete if group => Write::DeleteGroup { id, version },
@@ -247,7 +254,9 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
                 true => Verdict::Done(Done::default()),
                 false => Verdict::Out(Outcome::Failed(error)),
             },
-            ErrorKind::Transient if attempt < self.retry.attempts && self.budget > 0 && self.host.clock().is_some() => {
+            ErrorKind::Transient
+                if attempt < self.retry.attempts && self.budget > 0 && self.host.clock().is_some() =>
+            {
                 self.budget -= 1;
                 if create {
                     // Perhaps it was made before the error.
@@ -367,7 +376,9 @@ async fn read_into<S: IdentityStore + ?Sized>(
         };
         match end {
             PageEnd::More(token) if Some(&token) != at.as_ref() => at = Some(token),
-            PageEnd::More(_) => return Err(StoreError::new(ErrorKind::Permanent, "the store repeats a page")),
+            PageEnd::More(_) => {
+                return Err(StoreError::new(ErrorKind::Permanent, "the store repeats a page"));
+            }
             PageEnd::Last(Completeness::Complete) => return Ok(()),
             PageEnd::Last(Completeness::Partial { .. }) => {
                 return Err(StoreError::new(ErrorKind::Permanent, "a selection was not read whole"));

@@ -115,7 +115,8 @@ fn who(member: MemberRef) -> Who {
 }
 
 fn tripped(decided: &Decided<'_>, trip: &Trip) -> TrippedLimit {
-    let anchor = |group: u32| SourceAnchor::from(decided.links.anchor(decided.groups.all[group as usize].node));
+    let anchor =
+        |group: u32| SourceAnchor::from(decided.links.anchor(decided.groups.all[group as usize].node));
     TrippedLimit {
         limit: trip.limit,
         group: trip.group.map(anchor),
@@ -162,7 +163,12 @@ impl Naming {
             for (number, _) in flags.iter().enumerate().filter(|&(_, &flag)| flag) {
                 let object = &objects.all[number];
                 let anchor = decided.links.anchor(object.node);
-                all.push((kind, anchor, record_id(decided, kind, object.record), Who::Object(kind, number as u32)));
+                all.push((
+                    kind,
+                    anchor,
+                    record_id(decided, kind, object.record),
+                    Who::Object(kind, number as u32),
+                ));
             }
         }
         for &id in &mentioned.stored {
@@ -242,8 +248,12 @@ fn record_row(decided: &Decided<'_>, kind: Kind, who: Who) -> Option<u32> {
     let row = match (who, kind) {
         (Who::Object(Kind::User, object), _) => decided.users.all[object as usize].record,
         (Who::Object(Kind::Group, object), _) => decided.groups.all[object as usize].record,
-        (Who::Stored(id), Kind::User) => decided.links.store.user_of.get(id as usize).copied().unwrap_or(NONE),
-        (Who::Stored(id), Kind::Group) => decided.links.store.group_of.get(id as usize).copied().unwrap_or(NONE),
+        (Who::Stored(id), Kind::User) => {
+            decided.links.store.user_of.get(id as usize).copied().unwrap_or(NONE)
+        }
+        (Who::Stored(id), Kind::Group) => {
+            decided.links.store.group_of.get(id as usize).copied().unwrap_or(NONE)
+        }
     };
     (row != NONE).then_some(row)
 }
@@ -296,7 +306,8 @@ impl Sequence {
         };
         let mut sorted: Vec<u32> = (0..steps.len() as u32).collect();
         sorted.sort_by_cached_key(|&number| key(number));
-        let (mut creates, mut deletes, mut group_deletes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut creates, mut deletes, mut group_deletes) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut writes: BTreeMap<(Kind, u32), u32> = BTreeMap::new();
         for (number, step) in steps.iter().enumerate() {
             let number = number as u32;
@@ -321,7 +332,8 @@ impl Sequence {
         for (kind, taker, holder, attribute) in &decided.draft.frees {
             let objects = if *kind == Kind::User { decided.users } else { decided.groups };
             let Some(holder) = objects.of_record(*holder) else { continue };
-            let (Some(&taker), Some(&holder)) = (writes.get(&(*kind, *taker)), writes.get(&(*kind, holder))) else {
+            let (Some(&taker), Some(&holder)) = (writes.get(&(*kind, *taker)), writes.get(&(*kind, holder)))
+            else {
                 continue;
             };
             waits.entry(taker).or_default().insert(holder);
@@ -356,9 +368,13 @@ fn with_names_in_order(
     sorted: &[u32],
     names: &[(u32, u32, &str)],
 ) -> (Vec<Slot>, BTreeMap<u32, BTreeSet<String>>) {
-    let updates: Vec<u32> =
-        sorted.iter().copied().filter(|&number| matches!(steps[number as usize].act, Act::Update { .. })).collect();
-    let place: BTreeMap<u32, u32> = updates.iter().enumerate().map(|(i, &number)| (number, i as u32)).collect();
+    let updates: Vec<u32> = sorted
+        .iter()
+        .copied()
+        .filter(|&number| matches!(steps[number as usize].act, Act::Update { .. }))
+        .collect();
+    let place: BTreeMap<u32, u32> =
+        updates.iter().enumerate().map(|(i, &number)| (number, i as u32)).collect();
     let mut waits: Vec<Wait> = names
         .iter()
         .filter_map(|&(taker, holder, attribute)| {
@@ -370,7 +386,8 @@ fn with_names_in_order(
     waits.dedup();
     let ordered = order(updates.len(), &waits);
     let step = |place: u32| updates[place as usize];
-    let temporary = ordered.temporary.into_iter().map(|(place, attributes)| (step(place), attributes)).collect();
+    let temporary =
+        ordered.temporary.into_iter().map(|(place, attributes)| (step(place), attributes)).collect();
     let in_order = ordered.slots.into_iter().map(|slot| match slot {
         Slot::Temporary(place) => Slot::Temporary(step(place)),
         Slot::Update(place) => Slot::Update(step(place)),
@@ -481,8 +498,12 @@ impl Emitter<'_, '_> {
             (Act::Deactivate, _) => PlannedAct::Deactivate,
             (Act::Reactivate, _) => PlannedAct::Reactivate,
             (Act::Delete, _) => PlannedAct::Delete,
-            (Act::Add(members), _) => return self.members(slot, step, subject, members, PlannedAct::AddMembers),
-            (Act::Remove(members), _) => return self.members(slot, step, subject, members, PlannedAct::RemoveMembers),
+            (Act::Add(members), _) => {
+                return self.members(slot, step, subject, members, PlannedAct::AddMembers);
+            }
+            (Act::Remove(members), _) => {
+                return self.members(slot, step, subject, members, PlannedAct::RemoveMembers);
+            }
         };
         let by = self.sequence.held.get(&number).cloned().unwrap_or_default();
         self.put(slot, Op { act, subject, cause, after: Vec::new() }, &by);
@@ -511,7 +532,9 @@ impl Emitter<'_, '_> {
                 match step.cause {
                     Cause::MemberDeleted => by.extend(of(self.sequence.deletes.get(&object))),
                     // The group stays for now, but he goes.
-                    Cause::GroupDeleted if self.sequence.deletes.get(&object).is_some_and(|d| !held.contains_key(d)) => {
+                    Cause::GroupDeleted
+                        if self.sequence.deletes.get(&object).is_some_and(|d| !held.contains_key(d)) =>
+                    {
                         by.clear();
                     }
                     Cause::Entitled => by.extend(of(self.sequence.creates.get(&(Kind::User, object)))),
@@ -562,7 +585,8 @@ impl Emitter<'_, '_> {
         let given = changes.iter().filter(|change| attributes.contains(&change.attribute));
         given
             .map(|change| {
-                let domain = change.new.first().and_then(|value| value.split_once('@')).map(|(_, domain)| domain);
+                let domain =
+                    change.new.first().and_then(|value| value.split_once('@')).map(|(_, domain)| domain);
                 let is_mail = change.attribute.to_ascii_lowercase().contains("mail");
                 let value = match domain.filter(|_| is_mail) {
                     Some(domain) => format!("~{hex}@{domain}"),
@@ -573,4 +597,3 @@ impl Emitter<'_, '_> {
             .collect()
     }
 }
-

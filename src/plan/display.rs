@@ -52,7 +52,8 @@ impl fmt::Display for Plan {
 
 impl Plan {
     fn totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut create, mut update, mut delete, mut off, mut on, mut added, mut removed) = (0, 0, 0, 0, 0, 0, 0);
+        let (mut create, mut update, mut delete, mut off, mut on, mut added, mut removed) =
+            (0, 0, 0, 0, 0, 0, 0);
         for operation in self.operations() {
             match operation.action() {
                 Action::CreateUser { .. } | Action::CreateGroup { .. } => create += 1,
@@ -152,7 +153,12 @@ fn names(f: &mut fmt::Formatter<'_>, sign: char, members: Members<'_>) -> fmt::R
 }
 
 impl Operation<'_> {
-    fn values(&self, f: &mut fmt::Formatter<'_>, kind: Kind, attributes: crate::Attributes<'_>) -> fmt::Result {
+    fn values(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        kind: Kind,
+        attributes: crate::Attributes<'_>,
+    ) -> fmt::Result {
         for (name, value) in attributes.iter() {
             write!(f, "; {}: ", Escaped(name))?;
             self.value(f, kind, name, value)?;
@@ -177,8 +183,13 @@ impl Operation<'_> {
     }
 
     fn value(&self, f: &mut fmt::Formatter<'_>, kind: Kind, name: &str, value: &str) -> fmt::Result {
-        let sensitive = !self.plan.sensitive.is_empty() && self.plan.sensitive.contains(&(kind, name.to_owned()));
-        if sensitive { write!(f, "[redacted, {} bytes]", value.len()) } else { write!(f, "{}", Escaped(value)) }
+        let sensitive =
+            !self.plan.sensitive.is_empty() && self.plan.sensitive.contains(&(kind, name.to_owned()));
+        if sensitive {
+            write!(f, "[redacted, {} bytes]", value.len())
+        } else {
+            write!(f, "{}", Escaped(value))
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::{Action, BlockedOp, FORMAT, HeldOp, Op, Operation, Plan, PlannedAct, Subject, Subjects, TrippedLimit};
+use super::{
+    Action, BlockedOp, FORMAT, HeldOp, Op, Operation, Plan, PlannedAct, Subject, Subjects, TrippedLimit,
+};
 use crate::attributes::AttributeTable;
 use crate::diagnostic::Diagnostic;
 use crate::diff::{BlockReason, Cause};
@@ -234,9 +236,11 @@ impl PlanDocument {
         let numbers = Numbers(numbered.map(|(number, &subject)| (subject.clone(), number as u32)).collect());
         let mut values = AttributeTable::default();
         let count = self.operations.len();
-        let operations = self.operations.iter().enumerate().map(|(i, operation)| {
-            operation.to_op(i, &numbers, &mut values)
-        });
+        let operations = self
+            .operations
+            .iter()
+            .enumerate()
+            .map(|(i, operation)| operation.to_op(i, &numbers, &mut values));
         let operations = operations.collect::<Result<Vec<Op>, String>>()?;
         let mut held = Vec::new();
         for (i, entry) in self.held.iter().enumerate() {

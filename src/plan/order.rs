@@ -144,7 +144,12 @@ fn emit(unit: &[u32], waiting: &BTreeMap<u32, Vec<&Wait>>, ordered: &mut Ordered
             let waits = waiting.get(&update).into_iter().flatten();
             let before = waits.filter(|wait| !ordered.is_freed(wait)).map(|wait| wait.holder);
             let before: Vec<u32> = before.collect();
-            stack.extend(before.into_iter().filter(|&h| inside.contains(&h) && !emitted[h as usize]).map(|holder| (holder, false)));
+            stack.extend(
+                before
+                    .into_iter()
+                    .filter(|&h| inside.contains(&h) && !emitted[h as usize])
+                    .map(|holder| (holder, false)),
+            );
         }
     }
 }
@@ -169,20 +174,14 @@ mod tests {
     fn a_swap_goes_over_one_temporary_value_of_the_least() {
         // rule P6
         let ordered = order(3, &[wait(1, 2), wait(2, 1)]);
-        assert_eq!(
-            ordered.slots,
-            [Slot::Update(0), Slot::Temporary(1), Slot::Update(2), Slot::Update(1)]
-        );
+        assert_eq!(ordered.slots, [Slot::Update(0), Slot::Temporary(1), Slot::Update(2), Slot::Update(1)]);
     }
 
     #[test]
     fn a_cycle_of_three_is_consecutive() {
         // rule P6
         let ordered = order(3, &[wait(0, 2), wait(2, 1), wait(1, 0)]);
-        assert_eq!(
-            ordered.slots,
-            [Slot::Temporary(0), Slot::Update(1), Slot::Update(2), Slot::Update(0)]
-        );
+        assert_eq!(ordered.slots, [Slot::Temporary(0), Slot::Update(1), Slot::Update(2), Slot::Update(0)]);
     }
 
     #[test]

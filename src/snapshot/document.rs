@@ -158,9 +158,20 @@ impl From<&SourceData> for SourceDocument {
             users_read: data.users_read.clone(),
             groups_read: data.groups_read.clone(),
             // Rows that another row of the same anchor replaced are told by their number.
-            users: users.enumerate().filter(|(i, _)| is_current(&data.user_of, data.users[*i].node, *i)).map(|(_, u)| u).collect(),
-            groups: groups.enumerate().filter(|(i, _)| is_current(&data.group_of, data.groups[*i].node, *i)).map(|(_, g)| g).collect(),
-            tombstones: (0..data.anchors.len()).filter(|&i| data.tombstones[i]).map(|i| anchor(i as u32)).collect(),
+            users: users
+                .enumerate()
+                .filter(|(i, _)| is_current(&data.user_of, data.users[*i].node, *i))
+                .map(|(_, u)| u)
+                .collect(),
+            groups: groups
+                .enumerate()
+                .filter(|(i, _)| is_current(&data.group_of, data.groups[*i].node, *i))
+                .map(|(_, g)| g)
+                .collect(),
+            tombstones: (0..data.anchors.len())
+                .filter(|&i| data.tombstones[i])
+                .map(|i| anchor(i as u32))
+                .collect(),
             existence: data.existence.iter().map(|(&node, &answer)| (anchor(node), answer)).collect(),
         }
     }
@@ -215,7 +226,11 @@ impl SourceDocument {
                 };
             }
             // A document holds whole rows: an incomplete list goes on nowhere.
-            if group.members_complete { row.members_complete() } else { row.members_partial() };
+            if group.members_complete {
+                row.members_complete()
+            } else {
+                row.members_partial()
+            };
             if group.withdrawn {
                 row.withdraw();
             }
@@ -290,7 +305,9 @@ struct StoredGroupDocument {
 impl From<&StoreData> for StoreDocument {
     fn from(data: &StoreData) -> Self {
         let external_ids = |record| {
-            data.links(record).map(|(issuer, value)| ExternalId::new(data.issuers.text(issuer), value)).collect()
+            data.links(record)
+                .map(|(issuer, value)| ExternalId::new(data.issuers.text(issuer), value))
+                .collect()
         };
         let users = data.users.iter().enumerate().map(|(row, user)| StoredUserDocument {
             id: data.id(user).to_owned(),

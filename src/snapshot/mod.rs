@@ -6,8 +6,8 @@ mod document;
 mod source;
 mod store;
 
-pub use source::{SourceSnapshot, SourceSnapshotBuilder};
 pub(crate) use source::{NONE, SourceData};
+pub use source::{SourceSnapshot, SourceSnapshotBuilder};
 pub use store::{Assignments, StoreSnapshot, StoreSnapshotBuilder};
 pub(crate) use store::{MemberPages, StoreData};
 

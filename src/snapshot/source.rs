@@ -123,13 +123,19 @@ fn hint_bit(kind: MemberKind) -> u8 {
 
 impl SourceSnapshot {
     /// Starts a snapshot of a source.
-    pub fn builder(identity: impl Into<SourceIdentity>, capabilities: SourceCapabilities) -> SourceSnapshotBuilder {
+    pub fn builder(
+        identity: impl Into<SourceIdentity>,
+        capabilities: SourceCapabilities,
+    ) -> SourceSnapshotBuilder {
         SourceSnapshotBuilder::new(identity.into(), capabilities)
     }
 
     /// The same snapshot, with answers to look-ups by anchor (rule C3).
     #[must_use]
-    pub fn with_existence<'a>(self, answers: impl IntoIterator<Item = (&'a SourceAnchor, Existence)>) -> Self {
+    pub fn with_existence<'a>(
+        self,
+        answers: impl IntoIterator<Item = (&'a SourceAnchor, Existence)>,
+    ) -> Self {
         let mut data = match Arc::try_unwrap(self.0) {
             Ok(data) => data,
             Err(shared) => shared.copy(),
@@ -290,7 +296,11 @@ impl SourceSnapshotBuilder {
     pub fn users(&mut self, page: &UserPage) -> Result<(), LimitExceeded> {
         let data = &mut self.data;
         let names = self.keep_users.translate(&page.attributes.table, &mut data.user_attributes);
-        within(data.users.len() + data.groups.len() + page.rows.len(), self.limits.objects, "objects in the source")?;
+        within(
+            data.users.len() + data.groups.len() + page.rows.len(),
+            self.limits.objects,
+            "objects in the source",
+        )?;
         self.unidentified_users += page.unidentified;
         for (i, row) in page.rows.iter().enumerate() {
             let anchor = page.anchors.at(i);
@@ -330,7 +340,11 @@ impl SourceSnapshotBuilder {
     pub fn groups(&mut self, page: &GroupPage) -> Result<(), LimitExceeded> {
         let data = &mut self.data;
         let names = self.keep_groups.translate(&page.attributes.table, &mut data.group_attributes);
-        within(data.users.len() + data.groups.len() + page.rows.len(), self.limits.objects, "objects in the source")?;
+        within(
+            data.users.len() + data.groups.len() + page.rows.len(),
+            self.limits.objects,
+            "objects in the source",
+        )?;
         let edges = data.members.len() + data.unresolved.len() + page.members.len() + page.unresolved.len();
         within(edges, self.limits.edges, "member entries in the source")?;
         self.unidentified_groups += page.unidentified;
@@ -487,7 +501,8 @@ impl SourceSnapshotBuilder {
         }
         // Every row pushed a segment, so there is exactly one for each group now.
         data.member_starts = self.segments.iter().map(|s| s.members).chain([data.members.len()]).collect();
-        data.unresolved_starts = self.segments.iter().map(|s| s.unresolved).chain([data.unresolved.len()]).collect();
+        data.unresolved_starts =
+            self.segments.iter().map(|s| s.unresolved).chain([data.unresolved.len()]).collect();
     }
 
     /// Rule M5: equal rows are one, else the higher version counts, else the anchor is ambiguous.
@@ -587,7 +602,11 @@ fn by_first(twice: &[(u32, u32)]) -> Vec<(usize, Vec<usize>)> {
 }
 
 /// The row that counts: all are equal, or all have versions and those with the highest are equal.
-fn winner(rows: &[usize], same: impl Fn(usize, usize) -> bool, version: impl Fn(usize) -> Option<u64>) -> Option<usize> {
+fn winner(
+    rows: &[usize],
+    same: impl Fn(usize, usize) -> bool,
+    version: impl Fn(usize) -> Option<u64>,
+) -> Option<usize> {
     let all_equal = |rows: &[usize]| rows.windows(2).all(|pair| same(pair[0], pair[1]));
     if all_equal(rows) {
         return rows.first().copied();

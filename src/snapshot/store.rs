@@ -67,7 +67,8 @@ impl StoreData {
     }
 
     pub(crate) fn links(&self, record: &StoredRecord) -> impl Iterator<Item = (u32, &str)> {
-        (record.links.0..record.links.1).map(|i| (self.link_issuers[i as usize], self.link_anchors.at(i as usize)))
+        (record.links.0..record.links.1)
+            .map(|i| (self.link_issuers[i as usize], self.link_anchors.at(i as usize)))
     }
 
     /// The number of our issuer, where any record names it.
@@ -190,7 +191,11 @@ impl StoreSnapshotBuilder {
 
     fn rows(&mut self, kind: Kind, page: &StoredRows) -> Result<(), LimitExceeded> {
         let data = &mut self.data;
-        within(data.users.len() + data.groups.len() + page.rows.len(), self.limits.objects, "records in the store")?;
+        within(
+            data.users.len() + data.groups.len() + page.rows.len(),
+            self.limits.objects,
+            "records in the store",
+        )?;
         within(data.members.len() + page.members.len(), self.limits.edges, "memberships in the store")?;
         if page.oversized {
             self.fault = Some("a record is too large".to_owned());
@@ -269,8 +274,11 @@ impl StoreSnapshotBuilder {
     pub(crate) fn managed_groups(&self, issuer: &Issuer) -> Vec<Option<StoreId>> {
         let ours = self.data.issuer(issuer);
         let groups = self.data.groups.iter();
-        let managed = |group: &&StoredRecord| ours != NONE && self.data.links(group).any(|(by, _)| by == ours);
-        groups.map(|group| Some(group).filter(managed).map(|group| StoreId::from(self.data.id(group)))).collect()
+        let managed =
+            |group: &&StoredRecord| ours != NONE && self.data.links(group).any(|(by, _)| by == ours);
+        groups
+            .map(|group| Some(group).filter(managed).map(|group| StoreId::from(self.data.id(group))))
+            .collect()
     }
 
     /// The anchors of ours that records carry, with the records' kind.

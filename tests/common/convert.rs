@@ -1,10 +1,10 @@
 //! From a test world to what the library takes.
 
 use identity_sync::{
-    AccountState, Assignments, AttributeSchema, Completeness, Deprovision, Existence, ExternalId, GroupPage, Limit,
-    MatchRule, MemberKind, Members, MembershipsOnDelete, Missing, Nesting, OnTrip, Options, Origin, Principal,
-    SourceAnchor, SourceCapabilities, SourceSnapshot, StoreCapabilities, StoreSnapshot, StoredGroupPage,
-    StoredUserPage, UnmanagedMembers, UserPage,
+    AccountState, Assignments, AttributeSchema, Completeness, Deprovision, Existence, ExternalId, GroupPage,
+    Limit, MatchRule, MemberKind, Members, MembershipsOnDelete, Missing, Nesting, OnTrip, Options, Origin,
+    Principal, SourceAnchor, SourceCapabilities, SourceSnapshot, StoreCapabilities, StoreSnapshot,
+    StoredGroupPage, StoredUserPage, UnmanagedMembers, UserPage,
 };
 
 use super::world::{self, World};
@@ -122,8 +122,11 @@ pub fn source(source: &world::Source, rows: usize) -> SourceSnapshot {
     if !source.has_existence {
         return snapshot;
     }
-    let answers: Vec<(SourceAnchor, Existence)> =
-        source.existence.iter().map(|(anchor, answer)| (anchor.as_str().into(), existence(*answer))).collect();
+    let answers: Vec<(SourceAnchor, Existence)> = source
+        .existence
+        .iter()
+        .map(|(anchor, answer)| (anchor.as_str().into(), existence(*answer)))
+        .collect();
     snapshot.with_existence(answers.iter().map(|(anchor, answer)| (anchor, *answer)))
 }
 

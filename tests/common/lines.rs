@@ -29,7 +29,8 @@ pub fn line(operation: Operation<'_>) -> String {
         for (name, value) in attributes.iter() {
             grouped.entry(name).or_default().push(value.to_owned());
         }
-        let parts: Vec<String> = grouped.iter().map(|(name, values)| format!("{name}={}", list(values))).collect();
+        let parts: Vec<String> =
+            grouped.iter().map(|(name, values)| format!("{name}={}", list(values))).collect();
         parts.join(";")
     };
     let members = |members: identity_sync::PlanMembers<'_>| {
@@ -53,7 +54,11 @@ pub fn line(operation: Operation<'_>) -> String {
             if origin.is_some() {
                 parts.push("origin:jit->synced".to_owned());
             }
-            let name = if operation.cause() == Cause::Swap { "temp_update".into() } else { format!("update_{kind}") };
+            let name = if operation.cause() == Cause::Swap {
+                "temp_update".into()
+            } else {
+                format!("update_{kind}")
+            };
             format!("{name} {} {}", reference(subject), parts.join(";"))
         }
         Action::Deactivate => format!("deactivate {}", reference(subject)),

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use identity_sync::memory::{MemoryRecord, MemoryState, MemoryStore};
 use identity_sync::{
-    Asked, AssignmentError, AssignmentPage, AssignmentSet, Concurrency, DirectorySource, ErrorKind, Existence,
-    ExternalId, GroupPage, IdentityStore, MemberPage, Origin, PageEnd, PageToken, Read, SourceCapabilities,
-    SourceError, SourceIdentity, StoreCapabilities, StoreError, StoreId, StoreSelect, StoredGroupPage, StoredUserPage,
-    UserPage, WriteBatch,
+    Asked, AssignmentError, AssignmentPage, AssignmentSet, Concurrency, DirectorySource, ErrorKind,
+    Existence, ExternalId, GroupPage, IdentityStore, MemberPage, Origin, PageEnd, PageToken, Read,
+    SourceCapabilities, SourceError, SourceIdentity, StoreCapabilities, StoreError, StoreId, StoreSelect,
+    StoredGroupPage, StoredUserPage, UserPage, WriteBatch,
 };
 
 use super::convert;
@@ -136,8 +136,11 @@ pub fn canonical(state: &MemoryState) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for (kind, records) in [("user", &state.users), ("group", &state.groups)] {
         for (id, record) in records {
-            let members: BTreeSet<&str> =
-                record.members.iter().map(|member| names.get(member).map_or(member.as_str(), String::as_str)).collect();
+            let members: BTreeSet<&str> = record
+                .members
+                .iter()
+                .map(|member| names.get(member).map_or(member.as_str(), String::as_str))
+                .collect();
             let origin = record.origin;
             lines.push(format!(
                 "{kind} {} {:?} active={} {origin:?} {:?} {members:?}",
