@@ -85,6 +85,11 @@ pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>) -> S
             contests[key as usize].movers.push(number as u32);
         }
     }
+    // Of several records the one with the least id is named, whatever the order of the input (rule P2).
+    let store = links.store;
+    for contest in contests.iter_mut().filter(|contest| contest.holders.len() > 1) {
+        contest.holders.sort_by_key(|&row| store.id(&store.records(kind)[row as usize]));
+    }
     decide(objects, links, rule, &keys, &movers, &contests)
 }
 
@@ -104,27 +109,24 @@ fn decide(
     }
     mover_of.remove(&NONE);
     let mut blocked = vec![false; movers.len()];
-    // Of several records the one with the least id is named, whatever the order of the input (rule P2).
-    let id = |&row: &u32| links.store.id(&links.store.records(objects.kind)[row as usize]);
-    let least = |rows: &mut dyn Iterator<Item = u32>| rows.min_by(|a, b| id(a).cmp(id(b)));
     // The record that stands in a mover's way, if any does.
     let obstacle = |mover: &Mover, blocked: &[bool]| -> Option<Option<u32>> {
         let own = objects.all[mover.object as usize].record;
         for &key in &mover.takes {
             let contest = &contests[key as usize];
-            let mut stays =
-                contest.holders.iter().copied().filter(|&holder| holder != own).filter(|&holder| {
-                    let deleted =
-                        objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
-                    // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
-                    let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
-                    !deleted && !moves
-                });
-            if let Some(stays) = least(&mut stays) {
-                return Some(Some(stays));
-            }
+            let mut others = contest.holders.iter().copied().filter(|&holder| holder != own);
+            // Claims first: behind this line a key has one mover, so its holders are looked through once.
             if contest.claimants.iter().any(|&other| other != mover.object) {
-                return Some(least(&mut contest.holders.iter().copied().filter(|&holder| holder != own)));
+                return Some(others.next());
+            }
+            let stays = others.find(|&holder| {
+                let deleted = objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
+                // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
+                let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
+                !deleted && !moves
+            });
+            if stays.is_some() {
+                return Some(stays);
             }
         }
         None
@@ -142,8 +144,9 @@ fn decide(
         // It keeps what it has, so whoever waits for that has to be looked at again.
         let object = &objects.all[mover.object as usize];
         for key in rule.keys(rule.held(stored(object, objects.kind, links))) {
-            if let Some(key) = keys.find(&key) {
-                queue.extend(contests[key as usize].movers.iter().copied());
+            // Of several movers for one key none is left: they are claimants of each other.
+            if let Some([only]) = keys.find(&key).map(|key| contests[key as usize].movers.as_slice()) {
+                queue.push(*only);
             }
         }
     }

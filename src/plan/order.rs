@@ -50,8 +50,16 @@ pub(crate) fn order(updates: usize, waits: &[Wait]) -> Ordered {
     for (number, cycle) in cycles.iter().enumerate() {
         cycle_of.extend(cycle.iter().map(|&update| (update, number)));
     }
-    for cycle in &cycles {
-        break_cycle(cycle, waits, &mut ordered.temporary);
+    let mut inside: Vec<Vec<&Wait>> = vec![Vec::new(); cycles.len()];
+    for wait in waits {
+        if let (Some(&taker), Some(holder)) = (cycle_of.get(&wait.taker), cycle_of.get(&wait.holder)) {
+            if taker == *holder {
+                inside[taker].push(wait);
+            }
+        }
+    }
+    for waits in inside {
+        break_cycle(waits, &mut ordered.temporary);
     }
     let mut emitted = vec![false; updates];
     // Depth first with a stack of its own: chains of names may be long.
@@ -71,7 +79,9 @@ pub(crate) fn order(updates: usize, waits: &[Wait]) -> Ordered {
             }
             stack.push((update, true));
             let before = unit.iter().rev().flat_map(|update| waiting.get(update).into_iter().flatten());
-            let outside = before.map(|wait| wait.holder).filter(|holder| !unit.contains(holder));
+            let own = cycle_of.get(&update);
+            let outside = before.map(|wait| wait.holder);
+            let outside = outside.filter(|holder| own.is_none() || cycle_of.get(holder) != own);
             stack.extend(outside.filter(|&holder| !emitted[holder as usize]).map(|holder| (holder, false)));
         }
     }
@@ -99,11 +109,9 @@ fn cycles<'w>(waits: impl Iterator<Item = &'w Wait>) -> Vec<Vec<u32>> {
     cycles
 }
 
-/// The least of a cycle gives up its values first; nobody waits for it any more. Repeated while a cycle is left.
-fn break_cycle(cycle: &[u32], waits: &[Wait], temporary: &mut BTreeMap<u32, BTreeSet<String>>) {
-    let inside: BTreeSet<u32> = cycle.iter().copied().collect();
-    let mut left: Vec<&Wait> =
-        waits.iter().filter(|wait| inside.contains(&wait.taker) && inside.contains(&wait.holder)).collect();
+/// The least of a cycle gives up its values first; nobody waits for it any more. Repeated while a cycle is left: once,
+/// but where names over several attributes are tangled.
+fn break_cycle(mut left: Vec<&Wait>, temporary: &mut BTreeMap<u32, BTreeSet<String>>) {
     loop {
         let rest = cycles(left.iter().copied());
         if rest.is_empty() {
@@ -182,6 +190,18 @@ mod tests {
         // rule P6
         let ordered = order(3, &[wait(0, 2), wait(2, 1), wait(1, 0)]);
         assert_eq!(ordered.slots, [Slot::Temporary(0), Slot::Update(1), Slot::Update(2), Slot::Update(0)]);
+    }
+
+    #[test]
+    fn many_swaps_and_one_long_cycle_are_ordered_in_near_linear_time() {
+        // rules S1, P6
+        let swaps: Vec<Wait> = (0..100_000).map(|i| wait(i, i ^ 1)).collect();
+        assert_eq!(order(100_000, &swaps).slots.len(), 150_000);
+        let cycle: Vec<Wait> = (0..100_000).map(|i| wait(i, (i + 1) % 100_000)).collect();
+        let ordered = order(100_000, &cycle);
+        assert_eq!(ordered.slots.len(), 100_001);
+        assert_eq!(ordered.slots[..2], [Slot::Temporary(0), Slot::Update(99_999)]);
+        assert_eq!(ordered.slots[100_000], Slot::Update(0));
     }
 
     #[test]

@@ -1,0 +1,71 @@
+//! The table rule → module → test in the crate documentation is true.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+const TABLE: &str = include_str!("../src/rules.md");
+
+/// Rules that this version has; what it leaves for later is listed in the crate documentation.
+const RULES: &str = "E1 E2 E3 E4 E5 E6 E7 E8 E9 E10 E11 E12 M1 M2 M4 M5 M6 M7 M8 A1 A2 A3 A4 A5 A6 A7 C1 C2 C3 C4 C5 C7 \
+    D1 D2 D3 D4 D5 D6 D7 J1 J2 J3 J4 P1 P2 P3 P4 P5 P6 P7 P8 X1 X2 X3 X4 X5 X6 S1 S2";
+
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Each test's name with the rules that the comment lines in or just before it name.
+fn tests() -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    rust_files(&root.join("src"), &mut files);
+    rust_files(&root.join("tests"), &mut files);
+    let mut tests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (mut current, mut is_test, mut naming) = (String::new(), false, false);
+        for line in text.lines().map(str::trim) {
+            is_test |= line == "#[test]";
+            let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+            if let (Some(name), true) = (name, is_test) {
+                current = name.to_owned();
+                tests.entry(current.clone()).or_default();
+                (is_test, naming) = (false, false);
+            }
+            let comment = line.strip_prefix("// ").unwrap_or_default();
+            let first = comment.strip_prefix("rules ").or(comment.strip_prefix("rule "));
+            naming = first.is_some() || (naming && !comment.is_empty());
+            if naming && !current.is_empty() {
+                let named = first.unwrap_or(comment).split([',', ' ', ':', '.', ';', ')', '(']);
+                tests.entry(current.clone()).or_default().extend(named.map(str::to_owned));
+            }
+        }
+    }
+    tests
+}
+
+#[test]
+fn every_rule_has_a_module_and_a_test_that_names_it() {
+    let tests = tests();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut listed = Vec::new();
+    for row in TABLE.lines().skip(2) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [rule, _, module, test] = cells.as_slice() else { panic!("not a row: {row}") };
+        let (module, test) = (module.trim_matches('`'), test.trim_matches('`'));
+        let exists =
+            source.join(format!("{module}.rs")).exists() || source.join(module).join("mod.rs").exists();
+        assert!(exists, "{rule}: no module {module}");
+        let named = tests.get(test).unwrap_or_else(|| panic!("{rule}: no test `{test}`"));
+        assert!(named.contains(*rule), "{rule}: test `{test}` names {named:?}");
+        listed.push(*rule);
+    }
+    assert_eq!(listed, RULES.split_whitespace().collect::<Vec<_>>());
+}
