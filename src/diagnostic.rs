@@ -86,6 +86,13 @@ pub enum Diagnostic {
         /// Which.
         anchor: SourceAnchor,
     },
+    /// Groups are nested deeper than is likely to be meant (rule E7); nothing is cut.
+    DeepNesting {
+        /// The deepest group, of several the least by its anchor.
+        group: SourceAnchor,
+        /// Levels of groups below it.
+        depth: u32,
+    },
     /// A group's list holds members that may hide others: unresolved ones, or groups that were not read (rule E9).
     OpaqueMembers {
         /// The group.
@@ -163,6 +170,7 @@ impl fmt::Display for Diagnostic {
                 write!(f, " is left alone")
             }
             Self::Unread { anchor } => write!(f, "{anchor} is entitled but was not read: left as it is"),
+            Self::DeepNesting { group, depth } => write!(f, "groups are nested {depth} levels deep below {group}"),
             Self::OpaqueMembers { group, count } => {
                 write!(
                     f,

@@ -141,7 +141,7 @@ impl<'a> Graph<'a> {
                     members.push(node);
                 }
             };
-            let (mut whole, mut cyclic) = (true, groups.len() > 1);
+            let (mut whole, mut cyclic, mut depth) = (true, groups.len() > 1, 0);
             for &group in groups {
                 whole &= self.whole[group];
                 for &member in source.members_of(group) {
@@ -157,6 +157,7 @@ impl<'a> Graph<'a> {
                     }
                     if let Some(list) = lists.get_mut(child) {
                         whole &= list.whole;
+                        depth = depth.max(list.depth + 1);
                         for &node in &*list.members {
                             add(node, &mut members);
                         }
@@ -170,9 +171,9 @@ impl<'a> Graph<'a> {
             let shared_by = groups.iter().filter(|&&group| wanted[group]).count();
             total = total.saturating_add(members.len().saturating_mul(shared_by.max(1)));
             within(total, most, "flattened memberships")?;
-            visit(Component { groups, members: &members, whole, cyclic });
+            visit(Component { groups, members: &members, whole, cyclic, depth });
             let members = if pending[number] > 0 { members.as_slice().into() } else { Box::default() };
-            lists.push(Flat { members, whole });
+            lists.push(Flat { members, whole, depth });
         }
         Ok(())
     }
@@ -226,6 +227,7 @@ impl<'a> Graph<'a> {
 struct Flat {
     members: Box<[u32]>,
     whole: bool,
+    depth: u32,
 }
 
 /// Groups that reach each other, and everybody below them.
@@ -237,6 +239,8 @@ pub(crate) struct Component<'c> {
     /// Whether the list hides nobody, here and below.
     pub(crate) whole: bool,
     pub(crate) cyclic: bool,
+    /// Levels of groups below; a cycle is one level.
+    pub(crate) depth: u32,
 }
 
 fn classify(links: &Links<'_>, options: &Options, leaves: &LeafTest<'_>, node: u32) -> Class {

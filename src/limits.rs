@@ -31,6 +31,8 @@ pub struct Limits {
     pub memberships: usize,
     /// Operations in a plan. Default 10 million.
     pub operations: usize,
+    /// Levels of nested groups beyond which the depth is reported; it is never cut (rule E7). Default 1,000.
+    pub depth_reported: usize,
     /// Pages in one read; an adapter that never ends is stopped here. Default 10 million.
     pub pages: usize,
 }
@@ -48,6 +50,7 @@ impl Default for Limits {
             edges: 100_000_000,
             memberships: 100_000_000,
             operations: 10_000_000,
+            depth_reported: 1_000,
             pages: 10_000_000,
         }
     }

@@ -66,6 +66,7 @@ pub(crate) fn diff_members(
         present: vec![0; graph.links.nodes()],
         epoch: 0,
         several: BTreeMap::new(),
+        deepest: None,
     };
     differ.without_list();
     if options.extent == Extent::ProvenRemovals {
@@ -81,6 +82,7 @@ pub(crate) fn diff_members(
         .collect();
     graph.flatten(&wanted, options.limits.memberships, |component| differ.component(&wanted, &component))?;
     differ.records_with_several_anchors();
+    differ.report_depth();
     Ok(())
 }
 
@@ -100,6 +102,8 @@ struct MemberDiffer<'a, 'd> {
     epoch: u32,
     /// Group records with several of our anchors: everybody below any of them, and whether all lists are whole.
     several: BTreeMap<u32, (BTreeSet<u32>, bool)>,
+    /// The deepest nesting below a wanted group, where it is worth a word.
+    deepest: Option<(u32, SourceAnchor)>,
 }
 
 impl MemberDiffer<'_, '_> {
@@ -157,6 +161,7 @@ impl MemberDiffer<'_, '_> {
                 continue;
             }
             let node = self.graph.links.source.groups[group].node;
+            self.measure(node, component.depth);
             for number in self.objects_of(node) {
                 let object = &self.groups.all[number as usize];
                 if object.record != NONE && self.graph.links.nodes_of(Kind::Group, object.record).len() > 1 {
@@ -169,6 +174,25 @@ impl MemberDiffer<'_, '_> {
                 self.compare(number, component.whole, |differ, node| differ.reached[node as usize] == epoch);
                 self.add(number, component.members);
             }
+        }
+    }
+
+    /// Rule E7: depth is reported, never cut.
+    fn measure(&mut self, node: u32, depth: u32) {
+        if depth as usize <= self.options.limits.depth_reported {
+            return;
+        }
+        let anchor = || SourceAnchor::from(self.graph.links.anchor(node));
+        match &self.deepest {
+            Some((known, _)) if *known > depth => {}
+            Some((known, least)) if *known == depth && least.as_str() <= self.graph.links.anchor(node) => {}
+            _ => self.deepest = Some((depth, anchor())),
+        }
+    }
+
+    fn report_depth(&mut self) {
+        if let Some((depth, group)) = self.deepest.take() {
+            self.draft.diagnostics.push(Diagnostic::DeepNesting { group, depth });
         }
     }
 

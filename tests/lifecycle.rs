@@ -13,7 +13,7 @@ use common::world::World;
 use common::{convert, r#gen};
 use identity_sync::memory::MemoryStore;
 use identity_sync::{
-    ApplyOptions, ApplyReport, Diagnostic, Guards, Host, IdentityStore, Options, Plan, PlanError,
+    ApplyOptions, ApplyReport, AssignmentSet, Diagnostic, DirectorySource, Guards, Host, IdentityStore, Options, Plan, PlanError,
     ReconcileError, Run, apply, reconcile,
 };
 use pollster::block_on;
@@ -168,4 +168,22 @@ fn planning_writes_nothing() {
         planned(&world, &store, &convert::options(&world.options));
         assert_eq!(*store.state(), before, "seed {seed}");
     }
+}
+
+#[test]
+fn the_futures_can_be_spawned_and_the_traits_are_objects() {
+    fn spawnable<T: Send>(future: T) -> T {
+        future
+    }
+    let world = r#gen::world(1);
+    let (source, assignments, store) = (LiveSource(&world), LiveAssignments(&world), memory_store(&world, 1));
+    let options = convert::options(&world.options);
+    let (run, host) = (Run::default(), Host::default());
+    let (directory, store): (&dyn DirectorySource, &dyn IdentityStore) = (&source, &store);
+    let set: &dyn AssignmentSet = &assignments;
+    drop(spawnable(reconcile(directory, store, set, &options, &run, &host)));
+    let anchor = "u1".into();
+    drop(spawnable(identity_sync::sign_in(directory, store, &anchor, &options, &run, &host)));
+    let plan = planned(&world, &memory_store(&world, 1), &options).unwrap();
+    drop(spawnable(apply(&plan, store, &ApplyOptions::default(), &host)));
 }

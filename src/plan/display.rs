@@ -35,6 +35,9 @@ impl fmt::Display for Plan {
         for subject in self.kept() {
             writeln!(f, "kept: {subject}")?;
         }
+        if !self.blocked.is_empty() {
+            writeln!(f, "removals blocked: {}", self.blocked.len())?;
+        }
         for blocked in self.blocked() {
             write!(f, "removal blocked: ")?;
             match blocked.member {

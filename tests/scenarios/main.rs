@@ -14,6 +14,7 @@ mod faulty;
 mod guards;
 mod incidents;
 mod jit;
+mod lines;
 mod matching;
 mod names;
 mod opaque;
