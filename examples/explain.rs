@@ -27,8 +27,7 @@ use identity_sync::{
     StoreSnapshot, UserPage, plan,
 };
 
-const USAGE: &str =
-    "usage: explain --ldif F --user ANCHOR|ATTRIBUTE=VALUE [--assigned GROUP]... [--dot]";
+const USAGE: &str = "usage: explain --ldif F --user ANCHOR|ATTRIBUTE=VALUE [--assigned GROUP]... [--dot]";
 
 fn main() -> ExitCode {
     let answer = Arguments::read(std::env::args().skip(1))
@@ -36,7 +35,14 @@ fn main() -> ExitCode {
     match answer {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("explain: {error}");
+            eprint!("explain: {error}");
+            // An adapter's error says what it did; what went wrong underneath is its source.
+            let mut below = error.source();
+            while let Some(cause) = below {
+                eprint!(": {cause}");
+                below = cause.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }

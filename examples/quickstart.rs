@@ -19,9 +19,9 @@ use std::process::ExitCode;
 use identity_sync::adapter::ldif::{LdifOptions, LdifSource};
 use identity_sync::adapter::sqlite::SqliteStore;
 use identity_sync::{
-    ApplyOptions, DirectorySource, Escaped, Event, Evidence, ExternalId, GroupPage, Host, IdentityStore,
-    Options, PageEnd, Principal, Progress, Read, Reconciliation, Run, Select, SourceAnchor, StoreSelect,
-    StoredUserPage, Timestamp, UserPage, apply, reconcile, sign_in,
+    ApplyOptions, DirectorySource, Escaped, Event, Evidence, Explanation, ExternalId, GroupPage, Host,
+    IdentityStore, Options, PageEnd, Principal, Progress, Read, Reconciliation, Run, RunState, Select,
+    SourceAnchor, StoreSelect, StoredUserPage, Timestamp, UserPage, apply, reconcile, sign_in,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use pollster::block_on;
@@ -35,7 +35,8 @@ const DOMAIN_GUESTS: &str = "0330ad5e-33d9-45f4-8e21-2a363b29f040";
 const NADIA: &str = "61a5b93e-3c37-4b7b-8e71-a99a02ff92a1";
 const DEPT_SALES: &str = "2273308c-bfd2-41fa-b2d2-8c3f9b96b952";
 const HEDDA: &str = "4213fa56-8b92-44e9-8768-cdb34221e550";
-const GURPREET: &str = "0de721bf-0811-46d0-b844-ec3b771ceb10";
+const PAUL: &str = "b4596b94-09f3-4195-b196-6dc1bd62f6f0";
+const KOFI: &str = "de5cfb44-df6f-4c42-9966-3bd9877875c9";
 const JULIE: &str = "06b0dc02-cac0-4efd-ba05-7fde64127781";
 
 /// 2026-11-23 and the day after, both at 06:00 UTC. The library reads no clock: accounts expire by the time it is told.
@@ -46,7 +47,14 @@ fn main() -> ExitCode {
     match block_on(two_days()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quickstart: {error}");
+            eprint!("quickstart: {error}");
+            // An adapter's error says what it did; what went wrong underneath is its source.
+            let mut below = error.source();
+            while let Some(cause) = below {
+                eprint!(": {cause}");
+                below = cause.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }
@@ -85,9 +93,16 @@ async fn two_days() -> Result<(), Box<dyn Error>> {
     println!("{} may come in: {}\n", Escaped(name(HEDDA)), if signed.allowed { "yes" } else { "no" });
 
     println!("## The first plan\n");
+    println!(
+        "In it: groups five levels deep, each with everybody below; three groups that contain each other;"
+    );
+    println!(
+        "an account that is disabled (inactive); a member by primary group only; names in several scripts;"
+    );
+    println!("the user who signed in, whose record is kept.\n");
     let found = reconcile(&day1, &store, &store, &options, &Run::at(DAY_1), &host).await?;
     print!("{}", found.plan);
-    explain(&found.evidence, GURPREET, &name)?;
+    explain(&found.evidence, PAUL, &name)?;
     let run = Run::new(write(&found, &store, &host).await?, DAY_1);
 
     println!("\n## The same again\n");
@@ -95,6 +110,10 @@ async fn two_days() -> Result<(), Box<dyn Error>> {
     nothing_to_do(&again)?;
 
     println!("\n# Day 2\n");
+    println!(
+        "Since then: one user married, one moved to another unit, one was deleted, one was disabled, one left"
+    );
+    println!("a group; a new group and an old one were put below others.\n");
     let julie = record(&store, JULIE).await?;
     let day2 = LdifSource::parse(
         include_bytes!("data/corp-export-day2.ldif"),
@@ -103,6 +122,12 @@ async fn two_days() -> Result<(), Box<dyn Error>> {
     let run = Run::new(run.state, DAY_2);
     let found = reconcile(&day2, &store, &store, &options, &run, &host).await?;
     print!("{}", found.plan);
+    let moved = found.plan.operations().any(|operation| operation.subject().anchor() == Some(KOFI));
+    println!(
+        "\n{} moved; operations on his record: {}",
+        Escaped(name(KOFI)),
+        if moved { "some" } else { "none" }
+    );
     let run = Run::new(write(&found, &store, &host).await?, DAY_2);
     let married = record(&store, JULIE).await?;
     println!("\nrecord {}: {} → {}", julie.0, Escaped(&julie.1), Escaped(&married.1));
@@ -118,7 +143,7 @@ async fn write(
     found: &Reconciliation,
     store: &SqliteStore,
     host: &Host<'_>,
-) -> Result<identity_sync::RunState, Box<dyn Error>> {
+) -> Result<RunState, Box<dyn Error>> {
     let report = apply(&found.plan, store, &ApplyOptions::default(), host).await?;
     println!("\nreport: {report}");
     let counts = store.counts()?;
@@ -150,48 +175,48 @@ fn explain<'n>(
     name: &impl Fn(&str) -> &'n str,
 ) -> Result<(), Box<dyn Error>> {
     let path = evidence.explain(&anchor.into())?;
-    println!("\nwhy {}? {}", Escaped(name(anchor)), match path {
-        identity_sync::Explanation::Entitled { path } => {
-            let names: Vec<String> = path.iter().map(|a| Escaped(name(a.as_str())).to_string()).collect();
-            names.join(" → ")
+    println!(
+        "\nwhy {}? {}",
+        Escaped(name(anchor)),
+        match path {
+            Explanation::Entitled { path } => {
+                let names: Vec<String> = path.iter().map(|a| Escaped(name(a.as_str())).to_string()).collect();
+                names.join(" → ")
+            }
+            other => other.to_string(),
         }
-        other => other.to_string(),
-    });
+    );
     Ok(())
 }
 
-/// The names of everybody in an export; a plan tells names by itself, a path only anchors.
+/// The names of everybody in an export: a plan tells names by itself, a path only anchors.
 async fn names(source: &LdifSource) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
     let mut names = BTreeMap::new();
-    let (mut users, mut at) = (UserPage::default(), None);
-    while {
-        users.clear();
-        let end = source.read_users(Read::new(Select::All, at.as_ref()), &mut users).await?;
-        for (anchor, _, attributes) in users.users() {
+    let (mut page, mut at) = (UserPage::default(), None);
+    loop {
+        page.clear();
+        let end = source.read_users(Read::new(Select::All, at.as_ref()), &mut page).await?;
+        for (anchor, _, attributes) in page.users() {
             names.insert(anchor.to_owned(), attributes.get("cn").unwrap_or_default().to_owned());
         }
-        at = next(end);
-        at.is_some()
-    } {}
-    let mut groups = GroupPage::default();
-    while {
-        groups.clear();
-        let end = source.read_groups(Read::new(Select::All, at.as_ref()), &mut groups).await?;
-        for (anchor, attributes, _) in groups.groups() {
-            // A group whose list goes on over pages has its attributes on the first.
-            let name = attributes.get("cn").unwrap_or_default().to_owned();
-            names.entry(anchor.to_owned()).or_insert(name);
+        match end {
+            PageEnd::More(token) => at = Some(token),
+            PageEnd::Last(_) => break,
         }
-        at = next(end);
-        at.is_some()
-    } {}
-    Ok(names)
-}
-
-fn next(end: PageEnd) -> Option<identity_sync::PageToken> {
-    match end {
-        PageEnd::More(token) => Some(token),
-        PageEnd::Last(_) => None,
+    }
+    let (mut page, mut at) = (GroupPage::default(), None);
+    loop {
+        page.clear();
+        let end = source.read_groups(Read::new(Select::All, at.as_ref()), &mut page).await?;
+        for (anchor, attributes, _) in page.groups() {
+            // A group whose list goes on over pages has its attributes on the first.
+            let name = attributes.get("cn").unwrap_or_default();
+            names.entry(anchor.to_owned()).or_insert_with(|| name.to_owned());
+        }
+        match end {
+            PageEnd::More(token) => at = Some(token),
+            PageEnd::Last(_) => return Ok(names),
+        }
     }
 }
 
