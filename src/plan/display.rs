@@ -135,12 +135,12 @@ impl fmt::Display for Operation<'_> {
             Action::Reactivate => write!(f, "+ reactivate {subject}")?,
             Action::Delete => write!(f, "- delete {subject}")?,
             Action::AddMembers(members) => {
-                write!(f, "+ members of {subject}: {}", members.len())?;
-                names(f, '+', members)?;
+                write!(f, "+ members of {subject}: {} ({})", members.len(), why(self.cause()))?;
+                return names(f, '+', members);
             }
             Action::RemoveMembers(members) => {
-                write!(f, "- members of {subject}: {}", members.len())?;
-                names(f, '-', members)?;
+                write!(f, "- members of {subject}: {} ({})", members.len(), why(self.cause()))?;
+                return names(f, '-', members);
             }
         }
         write!(f, " ({})", why(self.cause()))
@@ -152,7 +152,7 @@ fn names(f: &mut fmt::Formatter<'_>, sign: char, members: Members<'_>) -> fmt::R
     for member in members.iter() {
         write!(f, "\n    {sign} {member}")?;
     }
-    f.write_str("\n   ")
+    Ok(())
 }
 
 impl Operation<'_> {

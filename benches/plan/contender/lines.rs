@@ -1,6 +1,6 @@
 //! The result in one form for all: a line per operation, per changed attribute, and per member that comes or goes.
 //!
-//! Lines have no order. Their digest is a sum of hashes, so that fifteen million of them need not be sorted.
+//! Lines have no order. Their digest is a sum of hashes, so that millions of them need not be sorted.
 
 use std::error::Error;
 use std::fs::File;

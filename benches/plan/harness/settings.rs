@@ -35,7 +35,7 @@ impl Settings {
             }
         }
         if settings.scales.is_empty() {
-            settings.scales = named(&["S"]);
+            settings.scales = named(&["S", "M"]);
         }
         Ok(settings)
     }

@@ -1,0 +1,286 @@
+//! Users who come by sign-in (rules J1–J4).
+
+use identity_sync::{AccountState, Existence, ExternalId, Host, Kind, Origin, Run, SignIn, sign_in};
+use pollster::block_on;
+use pretty_assertions::assert_eq;
+
+use crate::faulty::{Interloper, When};
+use crate::world::{CORP, NOTHING, World, anchor, lines, record};
+
+fn signs_in(w: &World, who: &str) -> SignIn {
+    signs_in_on(w, &w.store, who)
+}
+
+fn signs_in_on<S: identity_sync::IdentityStore>(w: &World, store: &S, who: &str) -> SignIn {
+    let (run, host) = (Run::default(), Host::default());
+    block_on(sign_in(&w.source, store, &anchor(who), &w.options, &run, &host)).unwrap()
+}
+
+fn ada() -> World {
+    let mut w = World::new();
+    w.users("ada kim");
+    w.group("staff", "ada");
+    w.assign("kim");
+    w.sync();
+    w
+}
+
+#[test]
+fn a_first_sign_in_creates_the_user_and_no_membership() {
+    // rule J1
+    let mut w = ada();
+    w.edit("ada").set("title", "countess");
+    w.assign("staff");
+    w.sync();
+    let id = w.id("ada");
+    w.store.state().users.remove(&id);
+    w.store.state().groups.values_mut().for_each(|group| group.members.clear());
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["create user ada jit [title=countess userName=ada] (SignIn)"]);
+    assert!(done.allowed && done.report.is_success());
+    assert_eq!(done.record.unwrap().as_str(), w.id("ada"));
+    assert_eq!(
+        w.dump(),
+        ["group staff [displayName=staff]: ", "user ada jit [title=countess userName=ada]", "user kim [userName=kim]"]
+    );
+}
+
+#[test]
+fn a_sign_in_of_a_known_user_updates_what_is_mapped_and_nothing_else() {
+    // rule J1
+    let mut w = ada();
+    w.assign("staff");
+    w.sync();
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), NOTHING);
+    assert!(done.allowed);
+    w.edit("ada").set("title", "countess");
+    w.edit_group("staff").members("");
+    let before = w.dump();
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["update user ada [title:  -> countess] (SignIn)"]);
+    // The origin and the memberships are as before.
+    assert_eq!(w.dump()[0], before[0]);
+    assert_eq!(w.dump()[1], "user ada [title=countess userName=ada]");
+}
+
+#[test]
+fn a_sign_in_makes_active_again() {
+    // rules J1, A7
+    let w = ada();
+    signs_in(&w, "ada");
+    let id = w.id("ada");
+    w.store.state().users.get_mut(&id).unwrap().active = false;
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["reactivate ada (SignIn)"]);
+    assert!(done.allowed);
+}
+
+#[test]
+fn a_disabled_or_deleted_account_is_made_inactive_and_never_created() {
+    // rule J1
+    let mut w = ada();
+    w.edit("ada").disabled();
+    let done = signs_in(&w, "ada");
+    assert_eq!((lines(&done.plan).len(), done.allowed, done.record), (0, false, None));
+    w.edit("ada").state(AccountState::Enabled);
+    signs_in(&w, "ada");
+    w.edit("ada").disabled();
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["deactivate ada (DisabledInSource)"]);
+    assert!(!done.allowed);
+    w.edit("ada").state(AccountState::Enabled);
+    signs_in(&w, "ada");
+    w.delete("ada");
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["deactivate ada (DeletedInSource)"]);
+    assert!(!done.allowed);
+    assert_eq!(lines(&signs_in(&w, "nobody").plan), NOTHING);
+    w.source.answers.insert("nobody".to_owned(), Existence::Gone);
+    assert_eq!(lines(&signs_in(&w, "nobody").plan), NOTHING);
+}
+
+#[test]
+fn nobody_is_let_in_of_whom_the_directory_does_not_know_the_state() {
+    // rules J1, A5
+    let mut w = ada();
+    w.edit("ada").state(AccountState::Unknown);
+    let done = signs_in(&w, "ada");
+    assert_eq!((done.allowed, done.record), (false, None));
+    w.edit("ada").state(AccountState::Enabled);
+    signs_in(&w, "ada");
+    w.edit("ada").state(AccountState::Unknown);
+    let done = signs_in(&w, "ada");
+    assert!(!done.allowed);
+    assert_eq!(w.dump()[0], "user ada jit [userName=ada]");
+}
+
+#[test]
+fn a_sign_in_takes_no_name_from_another_record() {
+    // rules J1, M6, M7
+    let mut w = ada();
+    w.put(Kind::User, "local", record(&[("userName", "ADA")]));
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["note: user ada does not get its userName: record local has the value"]);
+    assert_eq!((done.allowed, done.record), (false, None));
+}
+
+#[test]
+fn a_jit_user_who_is_not_entitled_is_left_to_his_own_sign_ins() {
+    // rule J2
+    let mut w = ada();
+    signs_in(&w, "ada");
+    w.edit("ada").set("title", "countess");
+    w.options.users.left_scope = identity_sync::Deprovision::Delete;
+    assert_eq!(w.lines(), NOTHING);
+    w.edit("ada").disabled();
+    assert_eq!(w.lines(), ["note: user ada is disabled in the source, but came by sign-in and is not entitled"]);
+}
+
+#[test]
+fn once_entitled_a_jit_user_is_adopted_by_anchor_and_is_synced_for_good() {
+    // rule J2
+    let mut w = ada();
+    signs_in(&w, "ada");
+    let id = w.id("ada");
+    w.assign("staff");
+    w.edit("ada").set("title", "countess");
+    assert_eq!(
+        w.lines(),
+        [
+            "update user ada [title:  -> countess, origin -> Synced] (Adopted)",
+            "create group staff [displayName=staff] (Entitled)",
+            "add staff: ada (Entitled)",
+        ]
+    );
+    w.sync();
+    assert_eq!(w.id("ada"), id);
+    signs_in(&w, "ada");
+    w.options.users.left_scope = identity_sync::Deprovision::Deactivate;
+    w.edit_group("staff").members("");
+    assert_eq!(
+        w.lines(),
+        ["deactivate ada (LeftScope)", "remove staff: ada (NoPath)", "kept user ada"]
+    );
+}
+
+#[test]
+fn a_jit_user_deleted_in_the_source_is_deleted() {
+    // rules J2, D1
+    let mut w = ada();
+    signs_in(&w, "ada");
+    w.delete("ada");
+    assert_eq!(w.lines(), ["delete user ada (DeletedInSource)"]);
+}
+
+#[test]
+fn a_user_of_unknown_origin_counts_as_synced() {
+    // rule J2
+    let mut w = ada();
+    signs_in(&w, "ada");
+    w.store.state().users.values_mut().for_each(|user| user.origin = None);
+    assert_eq!(w.lines(), ["kept user ada"]);
+    w.options.users.left_scope = identity_sync::Deprovision::Deactivate;
+    assert_eq!(w.lines(), ["deactivate ada (LeftScope)", "kept user ada"]);
+}
+
+#[test]
+fn whom_a_late_sign_in_brings_back_the_next_reconcile_deletes_again() {
+    // rule J3
+    let mut w = ada();
+    w.assign("staff");
+    w.sync();
+    let mut before = World::new();
+    before.users("ada");
+    w.delete("ada");
+    w.sync();
+    // This sign-in had read the directory before ada was deleted.
+    std::mem::swap(&mut before.store, &mut w.store);
+    signs_in(&before, "ada");
+    std::mem::swap(&mut before.store, &mut w.store);
+    assert_eq!(w.dump()[1], "user ada jit [userName=ada]");
+    assert_eq!(w.lines(), ["delete user ada (DeletedInSource)"]);
+    w.sync();
+}
+
+#[test]
+fn a_sign_in_between_plan_and_apply_leaves_one_record_with_its_memberships() {
+    // rules J4, X2
+    let mut w = ada();
+    w.assign("staff");
+    let plan = w.plan();
+    signs_in(&w, "ada");
+    let options = identity_sync::ApplyOptions::default();
+    let report = block_on(identity_sync::apply(&plan, &w.store, &options, &Host::default())).unwrap();
+    assert!(report.is_success(), "{report}");
+    assert_eq!(
+        w.dump(),
+        ["group staff [displayName=staff]: ada", "user ada jit [userName=ada]", "user kim [userName=kim]"]
+    );
+    assert_eq!(w.lines(), ["update user ada [origin -> Synced] (Adopted)"]);
+    w.sync();
+}
+
+#[test]
+fn a_sign_in_at_any_write_of_a_reconcile_leaves_one_record_and_the_same_end() {
+    // rules J4, X4
+    let start = || {
+        let mut w = ada();
+        w.users("bob");
+        w.group("more", "ada bob");
+        w.assign("staff more");
+        w
+    };
+    let straight = start();
+    straight.sync();
+    let expected = straight.dump();
+    let mut moments = 0;
+    for at in 0..8 {
+        for when in [When::Before, When::After] {
+            let w = start();
+            let plan = w.plan();
+            let store = Interloper::new(&w.store, at, when, || {
+                signs_in(&w, "ada");
+            });
+            let options = identity_sync::ApplyOptions::default();
+            let report = block_on(identity_sync::apply(&plan, &store, &options, &Host::default())).unwrap();
+            moments += usize::from(store.acted());
+            assert!(!report.outcomes.is_empty());
+            w.id("ada");
+            w.run();
+            w.sync();
+            assert_eq!(w.dump(), expected, "{when:?} write {at}");
+        }
+    }
+    assert!(moments >= 10, "only {moments} moments");
+}
+
+#[test]
+fn a_reconcile_at_the_write_of_a_sign_in_leaves_one_record() {
+    // rule J4
+    let mut w = ada();
+    w.assign("staff");
+    let store = Interloper::new(&w.store, 0, When::Before, || w.sync());
+    let done = signs_in_on(&w, &store, "ada");
+    assert!(store.acted());
+    assert!(done.allowed && done.report.is_success(), "{}", done.report);
+    w.id("ada");
+    assert_eq!(w.dump()[1], "user ada [userName=ada]");
+    assert_eq!(w.lines(), NOTHING);
+}
+
+#[test]
+fn two_sign_ins_at_once_leave_one_record() {
+    // rule J4
+    let w = ada();
+    let store = Interloper::new(&w.store, 0, When::Before, || {
+        signs_in(&w, "ada");
+    });
+    let done = signs_in_on(&w, &store, "ada");
+    assert!(store.acted() && done.allowed);
+    let state = w.store.state();
+    let link = ExternalId::new(CORP, "ada");
+    let records: Vec<_> = state.users.values().filter(|user| user.external_ids.contains(&link)).collect();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].origin, Some(Origin::Jit));
+}
