@@ -13,6 +13,9 @@ use crate::escape::Escaped;
 /// Marks a cell that says "could not be read" instead of holding a value.
 const UNREADABLE: u32 = 1 << 31;
 
+/// More names than any schema has that is not hostile.
+const MANY_NAMES: usize = 4_096;
+
 #[derive(Clone, Default)]
 pub(crate) struct AttributeTable {
     names: IndexSet<Box<str>>,
@@ -44,6 +47,10 @@ struct Cell {
 
 impl AttributeTable {
     pub(crate) fn clear(&mut self) {
+        // Names are kept from page to page, unless somebody floods them.
+        if self.names.len() > MANY_NAMES {
+            self.names.clear();
+        }
         self.rows.clear();
         self.cells.clear();
         self.text.clear();

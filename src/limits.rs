@@ -21,7 +21,7 @@ pub struct Limits {
     pub attributes_per_object: usize,
     /// Bytes of all values of one object. Default 16 MiB.
     pub object_bytes: usize,
-    /// Different attribute names over a whole read. Default 4,096.
+    /// Different attribute names in one page. Default 65,536.
     pub attribute_names: usize,
     /// Users and groups in a read. Default 10 million.
     pub objects: usize,
@@ -45,7 +45,7 @@ impl Default for Limits {
             values_per_attribute: 5_000,
             attributes_per_object: 200,
             object_bytes: 16 << 20,
-            attribute_names: 4_096,
+            attribute_names: 65_536,
             objects: 10_000_000,
             edges: 100_000_000,
             memberships: 100_000_000,

@@ -7,26 +7,9 @@ use std::time::Duration;
 
 use identity_sync::memory::MemoryStore;
 use identity_sync::{
-    ErrorKind, Event, IdentityStore, Kind, MemberPage, PageEnd, PageToken, Progress, StoreCapabilities, StoreError,
+    ErrorKind, Event, IdentityStore, Kind, PageEnd, PageToken, Progress, StoreCapabilities, StoreError,
     StoreId, StoreSelect, StoredGroupPage, StoredUserPage, Timer, Timestamp, Write, WriteBatch,
 };
-
-/// What every wrapper forwards.
-macro_rules! forward {
-    ($field:tt) => {
-        fn capabilities(&self) -> StoreCapabilities {
-            self.$field.capabilities()
-        }
-        async fn read_members(
-            &self,
-            group: &StoreId,
-            at: Option<&PageToken>,
-            page: &mut MemberPage,
-        ) -> Result<PageEnd, StoreError> {
-            self.$field.read_members(group, at, page).await
-        }
-    };
-}
 
 /// Reads only half of its users or groups.
 pub(crate) struct PartialStore<'s>(pub(crate) &'s MemoryStore, pub(crate) Kind);
@@ -39,7 +22,9 @@ impl PartialStore<'_> {
 
 #[async_trait::async_trait]
 impl IdentityStore for PartialStore<'_> {
-    forward!(0);
+    fn capabilities(&self) -> StoreCapabilities {
+        self.0.capabilities()
+    }
 
     async fn read_users(
         &self,
@@ -99,7 +84,9 @@ impl<'s, F: Fn() + Send + Sync> Interloper<'s, F> {
 
 #[async_trait::async_trait]
 impl<F: Fn() + Send + Sync> IdentityStore for Interloper<'_, F> {
-    forward!(store);
+    fn capabilities(&self) -> StoreCapabilities {
+        self.store.capabilities()
+    }
 
     async fn read_users(
         &self,
@@ -194,7 +181,9 @@ fn described(write: &Write<'_>) -> String {
 
 #[async_trait::async_trait]
 impl IdentityStore for Scripted<'_> {
-    forward!(store);
+    fn capabilities(&self) -> StoreCapabilities {
+        self.store.capabilities()
+    }
 
     async fn read_users(
         &self,
