@@ -185,7 +185,7 @@ impl<'a> Differ<'a, '_> {
     fn object(&mut self, number: u32, object: &Object) {
         self.findings(object);
         self.blocked(number, object);
-        let before = self.draft.steps.len();
+        let (before, kept) = (self.draft.steps.len(), self.draft.kept.len());
         self.lifecycle(number, object);
         if self.options.extent == Extent::Full && object.is_entitled() && !object.barred {
             match object.fate {
@@ -194,6 +194,9 @@ impl<'a> Differ<'a, '_> {
                 Fate::Compare | Fate::Deactivate(_) => self.compare(number, object),
                 _ => {}
             }
+        }
+        if object.protected {
+            self.draft.kept.truncate(kept);
         }
         // A protected record is compared all the same, so that a person learns what is not done.
         if object.protected && self.draft.steps.len() > before {

@@ -51,6 +51,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) classes: Vec<Class>,
     /// Per group row: whether its own list hides nobody (rules C1, E9).
     pub(crate) whole: Vec<bool>,
+    /// Per group row: how many of its members may hide others.
+    pub(crate) hiding: Vec<u32>,
     pub(crate) nesting: Nesting,
 }
 
@@ -61,19 +63,24 @@ impl<'a> Graph<'a> {
         let classes: Vec<Class> =
             (0..links.nodes() as u32).map(|node| classify(links, options, &leaves, node)).collect();
         let source = links.source;
+        // Members that may hide others: unread groups, unknown ones, texts that nobody knows (rule E9).
+        let hiding: Vec<u32> = (0..source.groups.len())
+            .map(|group| {
+                let anchored = source.members_of(group).iter().filter(|&&m| classes[m as usize] == Class::Opaque);
+                let texts = source.unresolved_of(group).filter(|(text, kind)| {
+                    matches!(kind, MemberKind::Group | MemberKind::Unknown) && !leaves.text(text)
+                });
+                (anchored.count() + texts.count()) as u32
+            })
+            .collect();
         let whole = (0..source.groups.len())
             .map(|group| {
                 let entry = &source.groups[group];
-                entry.list == ListState::Complete
-                    // Read as a user, too: who knows what its list is worth (rule M5).
-                    && links.user_row(entry.node).is_none()
-                    && source.members_of(group).iter().all(|&m| classes[m as usize] != Class::Opaque)
-                    && source.unresolved_of(group).all(|(text, kind)| {
-                        !matches!(kind, MemberKind::Group | MemberKind::Unknown) || leaves.text(text)
-                    })
+                // Read as a user, too: who knows what its list is worth (rule M5).
+                entry.list == ListState::Complete && links.user_row(entry.node).is_none() && hiding[group] == 0
             })
             .collect();
-        Self { links, classes, whole, nesting: options.nesting }
+        Self { links, classes, whole, hiding, nesting: options.nesting }
     }
 
     /// Every node reached from these, themselves included; group rows are walked through where nesting counts.

@@ -198,9 +198,7 @@ impl MemberDiffer<'_, '_> {
 
     fn report_opaque(&mut self, group: usize) {
         let source = self.graph.links.source;
-        let anchored =
-            source.members_of(group).iter().filter(|&&m| self.graph.classes[m as usize] == Class::Opaque);
-        let count = anchored.count() as u64;
+        let count = u64::from(self.graph.hiding[group]);
         if count > 0 {
             let group = SourceAnchor::from(self.graph.links.anchor(source.groups[group].node));
             self.draft.diagnostics.push(Diagnostic::OpaqueMembers { group, count });

@@ -233,7 +233,7 @@ pub fn questions_for(
     let links = Links::new(&source.0, &store.0, &issuer);
     let graph = Graph::new(&links, options);
     let scope = Scope::new(&graph, assignments, &issuer);
-    questions(&graph, &scope)
+    questions(&graph, &scope, assignments, &issuer)
 }
 
 pub(crate) fn issuer(source: &SourceSnapshot, options: &Options) -> Issuer {

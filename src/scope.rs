@@ -129,20 +129,30 @@ fn is_known(links: &Links<'_>, node: u32) -> bool {
 }
 
 /// The anchors that the source must be asked about before a plan is made: those that were not read, and that are linked,
-/// assigned, or named as a member at or below an assigned or linked group (rules C3, E9). Sorted; none twice.
-pub(crate) fn questions(graph: &Graph<'_>, scope: &Scope) -> Vec<SourceAnchor> {
+/// assigned, or named as a member at or below an assigned or linked group (rules C3, E9, E11). Sorted; none twice.
+pub(crate) fn questions(
+    graph: &Graph<'_>,
+    scope: &Scope,
+    assignments: &Assignments,
+    issuer: &Issuer,
+) -> Vec<SourceAnchor> {
     let links = graph.links;
     let linked_groups = (0..links.nodes() as u32).filter(|&node| links.record(Kind::Group, node).is_some());
     let below = graph.reach(scope.assigned.iter().copied().chain(linked_groups));
-    let mut asked: Vec<SourceAnchor> = (0..links.nodes() as u32)
-        .filter(|&node| {
-            let unread = matches!(graph.classes[node as usize], Class::Alone | Class::Opaque | Class::Other);
-            unread
-                && !links.source.existence.contains_key(&node)
-                && (links.is_linked(node) || below[node as usize])
-        })
-        .map(|node| SourceAnchor::from(links.anchor(node)))
-        .collect();
+    let open = |node: u32| {
+        let unread = matches!(graph.classes[node as usize], Class::Alone | Class::Opaque | Class::Other);
+        unread && !links.source.existence.contains_key(&node)
+    };
+    let known = (0..links.nodes() as u32)
+        .filter(|&node| open(node) && (links.is_linked(node) || below[node as usize]))
+        .map(|node| SourceAnchor::from(links.anchor(node)));
+    let assigned = assignments.principals.iter().filter_map(|principal| match principal {
+        Principal::External(id) if id.issuer == *issuer => Some(&id.value),
+        _ => None,
+    });
+    let assigned = assigned.filter(|anchor| links.find(anchor.as_str()).is_none_or(open)).cloned();
+    let mut asked: Vec<SourceAnchor> = known.chain(assigned).collect();
     asked.sort_unstable();
+    asked.dedup();
     asked
 }

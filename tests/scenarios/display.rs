@@ -1,0 +1,195 @@
+//! The plan for a person (rules P8, S2).
+
+use identity_sync::{ApplyOptions, Escaped, Guards, Host, Kind, Limit, Run, Sensitivity, apply, reconcile};
+use pollster::block_on;
+use pretty_assertions::assert_eq;
+
+use crate::world::{World, record};
+
+#[test]
+fn an_empty_plan_says_that_there_is_nothing_to_do() {
+    // rule P8
+    assert_eq!(World::new().plan().to_string(), "nothing to do\n");
+}
+
+#[test]
+fn a_plan_shows_members_by_name_totals_limits_held_ones_and_findings() {
+    // rule P8
+    let mut w = World::new();
+    for (anchor, login) in [("1", "ada"), ("2", "bob"), ("3", "kim"), ("4", "eve"), ("5", "joe")] {
+        w.user(anchor).set("userPrincipalName", login);
+    }
+    w.group("10", "1 2 3").set("cn", "Staff");
+    w.group("11", "1 2 3").set("cn", "Open");
+    w.assign("10 11 4 5");
+    w.sync();
+    w.options.guards = Guards::off();
+    w.options.guards.user_deletes = Some(Limit::new(Some(0), 0, 0));
+    w.user("6").set("userPrincipalName", "new");
+    w.edit_group("10").members("1 3 6");
+    w.edit_group("11").members("1 3").partial();
+    w.edit("1").disabled();
+    w.edit("3").set("title", "chief");
+    w.delete("4");
+    assert_eq!(
+        w.plan().to_string(),
+        "\
+- deactivate user ada [1] (disabled in the source)
+- members of group Staff [10]: 1
+    - user bob [2]
+    (no path is left)
+~ update user kim [3]; title: nothing → chief (changed in the source)
++ create user new [6]; userName: new (entitled)
++ members of group Staff [10]: 1
+    + user new [6]
+    (entitled)
+total: 1 created, 1 updated, 1 deactivated, 1 members added, 1 members removed, 1 operations held
+limit 1: user deletes: 1 planned, 0 allowed of 5
+held by limit 1: - delete user eve [4] (deleted in the source)
+kept: user bob [2]
+removal blocked: user bob [2] from group Open [11]: the member list, or one below, is incomplete
+note: assignment of corp:4 resolves to nobody
+"
+    );
+}
+
+/// Everything that must never reach a terminal as it is.
+const HOSTILE: &str = "eve\n+ create user root [0] (entitled)\r\u{1b}[2J\u{202e}\u{2066}\u{200f}\u{2028}\u{feff}\u{0}\u{7f}\u{85}";
+
+#[test]
+fn names_cannot_forge_a_line_anywhere() {
+    // rules P8, S1
+    let mut w = World::new();
+    let hostile = |n: usize| format!("{n}{HOSTILE}");
+    w.user(&hostile(1)).set("userPrincipalName", &hostile(1)).set("title", HOSTILE);
+    w.user(&hostile(2)).set("userPrincipalName", &hostile(2));
+    w.group("g", "").set("cn", HOSTILE);
+    let members = [hostile(1), hostile(2), "ghost\n".to_owned()];
+    for member in &members {
+        w.edit_group("g").member(member, identity_sync::MemberKind::Unknown);
+    }
+    w.edit_group("g").member("g", identity_sync::MemberKind::Group);
+    w.put(Kind::User, HOSTILE, record(&[("userName", &hostile(2))]));
+    let assigned = ["g", HOSTILE].map(|a| identity_sync::Principal::External(identity_sync::ExternalId::new("corp", a)));
+    w.assigned.principals.extend(assigned);
+    let run = Run::default();
+    let found = block_on(reconcile(&w.source, &w.store, &w.assigned, &w.options, &run, &Host::default())).unwrap();
+    let plan = &found.plan;
+    let report = block_on(apply(plan, &w.store, &ApplyOptions::default(), &Host::default())).unwrap();
+    let why: Vec<String> = members
+        .iter()
+        .map(|member| found.evidence.explain(&member.as_str().into()).unwrap().to_string())
+        .collect();
+    let mut shown = vec![report.to_string(), why.join(" "), found.evidence.dot(&members[0].as_str().into()).unwrap()];
+    shown.extend(plan.diagnostics().iter().map(|d| format!("{d} {d:?}")));
+    shown.extend(plan.operations().map(|op| format!("{op} {op:?}")));
+    shown.push(plan.to_string());
+    shown.push(format!("{plan:?}"));
+    for text in shown {
+        let forged = text.lines().any(|line| line.starts_with("+ create user root"));
+        let raw = text.chars().find(|&c| c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{200f}\u{2028}\u{feff}".contains(c)));
+        assert!(!forged && raw.is_none(), "{raw:?} in {text}");
+    }
+    assert_eq!(plan.to_string().lines().filter(|line| line.contains("create user")).count(), 1);
+}
+
+#[test]
+fn errors_from_outside_cannot_forge_a_line_either() {
+    // rules P8, S2
+    let error = identity_sync::StoreError::new(identity_sync::ErrorKind::Permanent, HOSTILE);
+    assert_eq!(error.to_string(), Escaped(HOSTILE).to_string());
+    assert_eq!(error.to_string().lines().count(), 1);
+    let partial = identity_sync::Completeness::partial(HOSTILE);
+    assert_eq!(partial.to_string().lines().count(), 1);
+}
+
+#[test]
+fn sensitive_values_are_redacted_for_people_and_complete_for_machines() {
+    // rules S2, P8
+    const SECRET: &str = "hunter2";
+    const OLD: &str = "hunter1";
+    let mut w = World::new();
+    w.users("ada bob");
+    w.edit("bob").set("employeeID", OLD);
+    w.group("staff", "ada bob").set("description", OLD);
+    w.assign("staff");
+    for (map, target, template) in [
+        (&mut w.options.user_map, "employeeNumber", "${employeeID}"),
+        (&mut w.options.group_map, "description", "${description}"),
+    ] {
+        map.set(target, template).unwrap().sensitivity = Sensitivity::Sensitive;
+    }
+    w.sync();
+    let bob = w.id("bob");
+    w.source.users.remove(0);
+    w.edit_group("staff").set("description", SECRET).members("bob kim");
+    w.edit("bob").set("employeeID", SECRET);
+    w.users("kim");
+    w.edit("kim").set("employeeID", SECRET);
+    let run = Run::default();
+    let found = block_on(reconcile(&w.source, &w.store, &w.assigned, &w.options, &run, &Host::default())).unwrap();
+    let plan = &found.plan;
+    let shown = format!("{plan}\n{plan:?}\n{found:?}");
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert!(plan.to_string().contains("~ update user bob [bob]; employeeNumber: [redacted, 7 bytes] → [redacted, 7 bytes]"));
+    let text = serde_json::to_string(plan).unwrap();
+    assert_eq!((text.matches(SECRET).count(), text.matches(OLD).count()), (3, 2));
+    // Read back from JSON it is as discreet as before.
+    let again: identity_sync::Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!(again.to_string(), plan.to_string());
+    let report = block_on(apply(&again, &w.store, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert!(report.is_success());
+    assert_eq!(w.store.state().users[&bob].attributes["employeeNumber"], [SECRET]);
+}
+
+#[test]
+fn a_sensitive_name_is_shown_nowhere_not_even_as_a_title() {
+    // rule S2
+    let mut w = World::new();
+    w.user("1").set("userPrincipalName", "hunter2");
+    w.user("2").set("userPrincipalName", "HUNTER2");
+    w.user("3").set("userPrincipalName", "hunter3");
+    w.assign("1 2 3");
+    let mapping = w.options.user_map.set("userName", "${userPrincipalName}").unwrap();
+    mapping.sensitivity = Sensitivity::Sensitive;
+    mapping.required = true;
+    let plan = w.plan();
+    let shown = format!("{plan}\n{plan:?}").to_lowercase();
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert!(plan.to_string().contains("+ create user (no name) [3]; userName: [redacted, 7 bytes] (entitled)"), "{plan}");
+}
+
+#[test]
+fn snapshots_rows_and_writes_show_no_value_in_debug() {
+    // rule S2
+    let mut page = identity_sync::UserPage::default();
+    page.user("ada").active(true).attribute("secret", "hunter2");
+    let mut builder =
+        identity_sync::SourceSnapshot::builder("corp", identity_sync::SourceCapabilities::default());
+    builder.users(&page).unwrap();
+    let mut stored = identity_sync::StoredUserPage::default();
+    stored.user("u").attribute("secret", "hunter2");
+    let mut store = identity_sync::StoreSnapshot::builder(identity_sync::StoreCapabilities::named("app"));
+    store.users(&stored).unwrap();
+    let change = identity_sync::Change {
+        attribute: "secret".to_owned(),
+        old: vec!["hunter1".to_owned()],
+        new: vec!["hunter2".to_owned()],
+    };
+    let link = identity_sync::ExternalId::new("corp", "ada");
+    let mut batch = identity_sync::WriteBatch::new();
+    let attributes = stored.attributes().next().unwrap();
+    batch.push(identity_sync::Write::CreateUser {
+        external_id: &link,
+        attributes,
+        active: true,
+        origin: identity_sync::Origin::Synced,
+    });
+    let changes = [change];
+    let id = "u".into();
+    batch.push(identity_sync::Write::UpdateUser { id: &id, version: None, changes: &changes, origin: None });
+    let shown = format!("{page:?} {stored:?} {batch:?} {builder:?} {store:?}");
+    assert!(!shown.contains("hunter"), "{shown}");
+    let shown = format!("{:?} {:?}", builder.finish(), store.finish(identity_sync::Completeness::Complete));
+    assert!(!shown.contains("hunter"), "{shown}");
+}

@@ -1,0 +1,334 @@
+//! The plan as data (rules P1–P5, P7).
+
+use identity_sync::{
+    ApplyError, ApplyOptions, Assignments, Completeness, Concurrency, ExternalId, GroupPage, Host, Options,
+    Plan, Principal, Run, SourceCapabilities, SourceSnapshot, StoreCapabilities, StoreSnapshot, StoredGroupPage,
+    StoredUserPage, UserPage, apply,
+};
+use pollster::block_on;
+use pretty_assertions::assert_eq;
+
+use crate::world::{CORP, NOTHING, World, capabilities, lines, partial};
+
+/// A world whose plan has an operation of each kind, held ones, limits, blocked ones, findings.
+fn eventful() -> World {
+    let mut w = World::new();
+    w.users("off back moved out gone1 gone2 one two");
+    w.group("staff", "off back moved out");
+    w.group("open", "off moved");
+    w.group("loop", "loop");
+    w.edit("back").disabled();
+    w.assign("staff open loop one two gone1 gone2");
+    w.sync();
+    w.edit("off").disabled();
+    w.edit("back").state(identity_sync::AccountState::Enabled);
+    w.edit("moved").set("mail", "moved@x").add("mail", "also@x");
+    w.edit("one").set("userPrincipalName", "two");
+    w.edit("two").set("userPrincipalName", "one");
+    w.edit_group("staff").members("off back moved new");
+    w.edit_group("open").members("moved").partial();
+    w.users("new");
+    w.delete("gone1");
+    w.delete("gone2");
+    w.options.guards.user_deletes = Some(identity_sync::Limit::new(Some(1), 100, 0));
+    w.assigned.principals.insert(Principal::Stored("missing".into()));
+    w
+}
+
+#[test]
+fn a_plan_survives_json_and_applies_as_it_was_shown() {
+    // rules P1, P7
+    let w = eventful();
+    let plan = w.plan();
+    assert!(plan.len() > 6 && plan.held().len() == 2 && plan.blocked().len() > 0 && plan.kept().len() > 0);
+    let text = serde_json::to_string(&plan).unwrap();
+    let again: Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!(again, plan);
+    assert_eq!(again.to_string(), plan.to_string());
+    assert_eq!(lines(&again), lines(&plan));
+    assert_eq!(serde_json::to_string(&again).unwrap(), text);
+    let report = block_on(apply(&again, &w.store, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert!(report.is_success(), "{report}");
+    assert!(w.plan().is_empty());
+}
+
+#[test]
+fn a_plan_of_another_format_or_with_unknown_parts_is_refused() {
+    // rule P7
+    let text = serde_json::to_string(&eventful().plan()).unwrap();
+    let refused = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        serde_json::from_str::<Plan>(&text.replacen(from, to, 1)).unwrap_err().to_string()
+    };
+    let error = refused("\"format\":1", "\"format\":2");
+    assert!(error.starts_with("plan has format 2, this version reads format 1"), "{error}");
+    refused("\"issuer\":", "\"owner\":");
+    refused("\"action\":\"deactivate\"", "\"action\":\"explode\"");
+    refused("\"action\":\"delete\"", "\"approved\":true,\"action\":\"delete\"");
+    refused("\"by\":[0]", "\"by\":[7]");
+    refused("\"after\":[", "\"after\":[99,");
+    refused("\"anchor\":\"off\"", "\"anchor\":\"\"");
+    assert!(serde_json::from_str::<Plan>("{}").is_err());
+}
+
+#[test]
+fn two_plans_are_equal_if_they_say_the_same() {
+    // rule P1
+    let mut w = eventful();
+    let plan = w.plan();
+    assert_eq!(w.plan(), plan);
+    w.edit("moved").set("title", "x");
+    assert_ne!(w.plan(), plan);
+}
+
+/// Numbers that look random and are the same everywhere.
+struct Shuffle(u64);
+
+impl Shuffle {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % below.max(1)
+    }
+
+    fn mix<T>(&mut self, list: &mut [T]) {
+        for i in (1..list.len()).rev() {
+            list.swap(i, self.next(i + 1));
+        }
+    }
+}
+
+/// The same directory, store and assignments, each list in another order and on pages of another size.
+fn shuffled(seed: u64) -> String {
+    let mut shuffle = Shuffle(seed);
+    let mut users: Vec<usize> = (0..30).collect();
+    let mut groups: Vec<usize> = (0..12).collect();
+    if seed > 0 {
+        shuffle.mix(&mut users);
+        shuffle.mix(&mut groups);
+    }
+    let size = 1 + shuffle.next(9);
+    let mut source = SourceSnapshot::builder(CORP, SourceCapabilities::default());
+    let mut page = UserPage::default();
+    for chunk in users.chunks(size) {
+        page.clear();
+        for &u in chunk.iter().filter(|&&u| u % 7 != 3) {
+            let mut mails = [format!("u{u}@x"), format!("u{u}@y")];
+            shuffle.mix(&mut mails);
+            let mut row = page.user(&format!("u{u}"));
+            row.active(u % 5 != 0).attribute("userPrincipalName", &format!("login{}", u / 2 * 2 + (u + 1) % 2));
+            mails.iter().for_each(|mail| {
+                row.attribute("mail", mail);
+            });
+        }
+        source.users(&page).unwrap();
+    }
+    source.users_end(Completeness::Complete);
+    let mut page = GroupPage::default();
+    for chunk in groups.chunks(size) {
+        page.clear();
+        for &g in chunk {
+            let mut members: Vec<String> =
+                (0..30).filter(|u| (u * 5 + g * 3) % 4 == 0).map(|u| format!("u{u}")).collect();
+            members.push(format!("g{}", (g * 5 + 1) % 12));
+            shuffle.mix(&mut members);
+            let mut row = page.group(&format!("g{g}"));
+            row.attribute("cn", &format!("group {}", g % 11));
+            members.iter().for_each(|member| {
+                row.member(member);
+            });
+            if g == 4 { row.members_partial() } else { row.members_complete() };
+        }
+        source.groups(&page).unwrap();
+    }
+    source.groups_end(Completeness::Complete);
+    let mut store = StoreSnapshot::builder(StoreCapabilities::named("app"));
+    let mut page = StoredUserPage::default();
+    for &u in users.iter().filter(|&&u| u % 3 != 0) {
+        let mut row = page.user(&format!("s{u}"));
+        row.external_id(CORP, &format!("u{u}")).attribute("userName", &format!("login{u}"));
+        row.attribute("title", "old").active(u % 4 != 0);
+    }
+    store.users(&page).unwrap();
+    let mut page = StoredGroupPage::default();
+    for &g in groups.iter().filter(|&&g| g % 2 == 0) {
+        let mut row = page.group(&format!("t{g}"));
+        row.external_id(CORP, &format!("g{g}")).attribute("displayName", &format!("group {g}"));
+        let mut members: Vec<String> = (0..30).filter(|u| u % 3 != 0 && (u + g) % 2 == 0).map(|u| format!("s{u}")).collect();
+        members.push("stranger".to_owned());
+        shuffle.mix(&mut members);
+        members.iter().for_each(|member| {
+            row.member(member);
+        });
+    }
+    store.groups(&page).unwrap();
+    let mut principals: Vec<Principal> = ["g1", "g4", "u2", "u9", "nobody", "g1"]
+        .into_iter()
+        .map(|anchor| Principal::External(ExternalId::new(CORP, anchor)))
+        .collect();
+    principals.push(Principal::External(ExternalId::new("elsewhere", "x")));
+    shuffle.mix(&mut principals);
+    let found = identity_sync::plan(
+        &source.finish(),
+        &store.finish(Completeness::Complete),
+        &Assignments::complete(principals),
+        &Options::for_issuer(CORP),
+        &Run::default(),
+    );
+    serde_json::to_string_pretty(&found.unwrap().plan).unwrap()
+}
+
+#[test]
+fn the_same_inputs_in_any_order_give_the_same_bytes() {
+    // rule P2
+    let expected = shuffled(0);
+    assert!(expected.len() > 10_000);
+    for seed in 1..60 {
+        assert_eq!(shuffled(seed), expected, "order {seed}");
+    }
+}
+
+#[test]
+fn the_size_of_pages_changes_nothing() {
+    // rule P2
+    let mut w = eventful();
+    let expected = serde_json::to_string(&w.plan()).unwrap();
+    for rows in [1, 2, 5, 100] {
+        w.source.rows = rows;
+        w.source.users.rotate_left(1);
+        w.source.groups.reverse();
+        assert_eq!(serde_json::to_string(&w.plan()).unwrap(), expected, "{rows} rows");
+    }
+}
+
+#[test]
+fn no_object_has_more_than_one_create_update_or_delete_and_no_list_is_replaced() {
+    // rule P3
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.assign("staff");
+    w.sync();
+    w.users("kim");
+    w.edit("ada").set("title", "a").set("mail", "b").set("company", "c");
+    w.edit_group("staff").set("cn", "people").set("description", "all").members("bob kim ada");
+    let plan = w.plan();
+    assert_eq!(
+        lines(&plan),
+        [
+            "update user ada [emails:  -> b, title:  -> a, organization:  -> c] (Changed)",
+            "update group staff [displayName: staff -> people, description:  -> all] (Changed)",
+            "create user kim [userName=kim] (Entitled)",
+            "add staff: kim (Entitled)",
+        ]
+    );
+}
+
+#[test]
+fn when_everything_was_applied_nothing_is_left_though_findings_repeat() {
+    // rule P4
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "ada staff");
+    w.assign("staff nobody");
+    let findings = w.plan().diagnostics().to_vec();
+    assert_eq!(findings.len(), 2);
+    assert!(w.run().is_success());
+    let plan = w.plan();
+    assert_eq!((plan.len(), plan.held().len()), (0, 0));
+    assert_eq!(plan.diagnostics(), findings);
+    w.edit_group("staff").partial();
+    w.edit_group("staff").members("");
+    w.run();
+    assert_eq!(w.plan().len(), 0);
+    w.assigned.read = partial();
+    assert_eq!(w.plan().len(), 0);
+}
+
+#[test]
+fn every_operation_carries_its_cause() {
+    // rule P5
+    let w = eventful();
+    let mut causes: Vec<String> = w.plan().operations().map(|op| format!("{:?}", op.cause())).collect();
+    causes.sort_unstable();
+    causes.dedup();
+    assert_eq!(causes, ["Changed", "DisabledInSource", "Enabled", "Entitled", "NoPath", "Swap"]);
+    assert!(w.plan().held().all(|held| format!("{:?}", held.operation.cause()) == "DeletedInSource"));
+}
+
+#[test]
+fn a_plan_for_another_store_or_issuer_is_refused_and_nothing_is_written() {
+    // rule P7
+    let w = eventful();
+    let plan = w.plan();
+    let other = World::with_store(StoreCapabilities::named("other"));
+    let host = Host::default();
+    let error = block_on(apply(&plan, &other.store, &ApplyOptions::default(), &host)).unwrap_err();
+    assert_eq!(error, ApplyError::OtherStore);
+    let before = w.dump();
+    let mut options = ApplyOptions::default();
+    options.issuer = Some("elsewhere".into());
+    let error = block_on(apply(&plan, &w.store, &options, &host)).unwrap_err();
+    assert_eq!(error, ApplyError::OtherIssuer { issuer: CORP.into() });
+    assert_eq!(w.dump(), before);
+    options.issuer = Some(CORP.into());
+    assert!(block_on(apply(&plan, &w.store, &options, &host)).is_ok());
+}
+
+#[test]
+fn a_record_that_changed_since_the_plan_is_a_conflict_and_the_rest_goes_on() {
+    // rules P7, X1
+    for concurrency in [Concurrency::Conditional, Concurrency::ReadAgain] {
+        let mut store = capabilities();
+        store.concurrency = concurrency;
+        let mut w = World::with_store(store);
+        w.users("ada bob");
+        w.assign("ada bob");
+        w.sync();
+        w.edit("ada").set("title", "countess");
+        w.edit("bob").set("title", "builder");
+        let plan = w.plan();
+        assert!(plan.operations().all(|operation| operation.subject().version().is_some()));
+        let id = w.id("ada");
+        {
+            let mut state = w.store.state();
+            let ada = state.users.get_mut(&id).unwrap();
+            ada.attributes.insert("title".to_owned(), vec!["queen".to_owned()]);
+            ada.version += 1;
+        }
+        let report = block_on(apply(&plan, &w.store, &ApplyOptions::default(), &Host::default())).unwrap();
+        let kinds: Vec<_> = report
+            .outcomes
+            .iter()
+            .map(|outcome| match outcome {
+                identity_sync::Outcome::Failed(error) => format!("{:?}", error.kind()),
+                other => other.to_string(),
+            })
+            .collect();
+        assert_eq!(kinds, ["Conflict", "applied"], "{concurrency:?}");
+        // Nothing was lost: the next plan starts from what is there.
+        assert_eq!(w.dump()[0], "user ada [title=queen userName=ada]");
+        assert_eq!(w.lines(), ["update user ada [title: queen -> countess] (Changed)"]);
+    }
+}
+
+#[test]
+fn a_version_that_an_earlier_write_answered_replaces_the_planned_one() {
+    // rule P7
+    for concurrency in [Concurrency::Conditional, Concurrency::ReadAgain] {
+        let mut store = capabilities();
+        store.concurrency = concurrency;
+        store.members_per_write = 1;
+        let mut w = World::with_store(store);
+        w.users("a b c d");
+        w.group("staff", "a b");
+        w.assign("staff a b");
+        w.sync();
+        // Three kinds of operation and four writes on one group.
+        w.edit_group("staff").members("c d").set("cn", "people");
+        let report = w.run();
+        assert!(report.is_success(), "{concurrency:?}: {report}");
+        assert_eq!(w.lines(), NOTHING, "{concurrency:?}");
+        assert_eq!(w.dump()[0], "group staff [displayName=people]: c d");
+        assert_eq!(w.store.state().groups.len(), 1);
+    }
+}
