@@ -99,7 +99,9 @@ async fn two_days() -> Result<(), Box<dyn Error>> {
     println!(
         "an account that is disabled (inactive); a member by primary group only; names in several scripts;"
     );
-    println!("the user who signed in, whose record is kept.\n");
+    println!(
+        "the user who signed in, whose record is kept; an account without a logon name, which is noted, not written.\n"
+    );
     let found = reconcile(&day1, &store, &store, &options, &Run::at(DAY_1), &host).await?;
     print!("{}", found.plan);
     explain(&found.evidence, PAUL, &name)?;
@@ -246,7 +248,6 @@ impl Bar {
 impl Progress for Bar {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Read { what, rows } => self.0.set_message(format!("{what}: {rows}")),
             Event::Started { operations } => {
                 self.0.reset();
                 self.0.set_length(operations as u64);
@@ -254,6 +255,7 @@ impl Progress for Bar {
             }
             Event::Outcome { .. } => self.0.inc(1),
             Event::Finished { .. } => self.0.finish_and_clear(),
+            // Reads of a file of this size are too quick to watch.
             _ => {}
         }
     }

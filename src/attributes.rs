@@ -22,6 +22,7 @@ pub(crate) struct AttributeTable {
     rows: Vec<RowStart>,
     cells: Vec<Cell>,
     text: String,
+    unreadable: bool,
 }
 
 impl fmt::Debug for AttributeTable {
@@ -105,8 +106,14 @@ impl AttributeTable {
         true
     }
 
+    /// Whether any row has an unreadable attribute.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.unreadable
+    }
+
     /// Marks an attribute of the newest row as unreadable.
     pub(crate) fn push_unreadable(&mut self, name: u32) {
+        self.unreadable = true;
         let start = self.rows.last().map_or(0, |row| row.text);
         // The length fits: every earlier cell of this row passed `push`.
         let end = (self.text.len() - start) as u32;

@@ -153,12 +153,13 @@ pub(crate) fn diff(
 ) {
     let links = graph.links;
     let full = options.extent == Extent::Full;
+    let plain = if full { plainly_settled(graph, objects, rules) } else { vec![false; objects.all.len()] };
     let settlements: BTreeMap<usize, Settlement> = rules
         .rules
         .iter()
         .enumerate()
         .filter(|(_, rule)| full && rule.schema.unique)
-        .map(|(number, rule)| (number, settle(objects, links, rule)))
+        .map(|(number, rule)| (number, settle(objects, links, rule, &plain)))
         .collect();
     for (&number, settlement) in &settlements {
         let target = rules.rules[number].target;
@@ -166,7 +167,7 @@ pub(crate) fn diff(
             settlement.frees.iter().map(|&(taker, holder)| (objects.kind, taker, holder, target.to_owned()));
         draft.frees.extend(frees);
     }
-    let mut differ = Differ { draft, graph, objects, options, rules, settlements: &settlements };
+    let mut differ = Differ { draft, graph, objects, options, rules, settlements: &settlements, plain: &plain };
     for (number, object) in objects.all.iter().enumerate() {
         differ.object(number as u32, object);
     }
@@ -179,6 +180,23 @@ struct Differ<'a, 'd> {
     options: &'a Options,
     rules: &'a Rules<'a>,
     settlements: &'a BTreeMap<usize, Settlement>,
+    plain: &'a [bool],
+}
+
+/// Which objects have everything that they shall have. Most have, in most runs: this is the one look at their attributes.
+fn plainly_settled(graph: &Graph<'_>, objects: &Objects, rules: &Rules<'_>) -> Vec<bool> {
+    let (source, store) = (graph.links.source, graph.links.store);
+    let is_plain = |object: &Object| {
+        let comparable = object.is_entitled() && !object.barred && object.record != NONE && object.source != NONE;
+        comparable && {
+            let wanted = match objects.kind {
+                Kind::User => source.user_row(object.source as usize),
+                Kind::Group => source.group_row(object.source as usize),
+            };
+            rules.is_plainly_settled(wanted, store.attributes(objects.kind, object.record as usize))
+        }
+    };
+    objects.all.iter().map(is_plain).collect()
 }
 
 impl<'a> Differ<'a, '_> {
@@ -280,7 +298,8 @@ impl<'a> Differ<'a, '_> {
         let source = self.source(object);
         let stored = self.graph.links.store.attributes(self.objects.kind, object.record as usize);
         let mut changes = Vec::new();
-        for (index, rule) in self.rules.rules.iter().enumerate() {
+        let rules = if self.plain[number as usize] { &[] } else { self.rules.rules.as_slice() };
+        for (index, rule) in rules.iter().enumerate() {
             let desired = rule.desired(source);
             if desired == Desired::Empty && rule.required {
                 self.report_required(object, rule.target);

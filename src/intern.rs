@@ -49,6 +49,64 @@ impl Interner {
         }
     }
 
+    /// The numbers of many texts. Look-ups go in stages over a batch: those of a stage do not depend on each other, so
+    /// that the processor waits for many places in memory at once.
+    pub(crate) fn intern_all<'t>(
+        &mut self,
+        mut texts: impl Iterator<Item = &'t str>,
+        numbers: &mut Vec<u32>,
+    ) {
+        const BATCH: usize = 64;
+        let mut batch: Vec<&str> = Vec::with_capacity(BATCH);
+        let mut hashes = [0u32; BATCH];
+        let mut found = [u32::MAX; BATCH];
+        let mut spans = [(0usize, 0usize); BATCH];
+        loop {
+            batch.clear();
+            batch.extend(texts.by_ref().take(BATCH));
+            if batch.is_empty() {
+                return;
+            }
+            for (hash, text) in hashes.iter_mut().zip(&batch) {
+                *hash = self.hash(text);
+            }
+            for (found, &hash) in found.iter_mut().zip(&hashes).take(batch.len()) {
+                let slot = self.table.find(spread(hash), |slot| slot.hash == hash);
+                *found = slot.map_or(u32::MAX, |slot| slot.number);
+            }
+            for (span, &number) in spans.iter_mut().zip(&found).take(batch.len()) {
+                *span = self.texts.span(number as usize);
+            }
+            for i in 0..batch.len() {
+                let same = self.texts.bytes(spans[i]) == batch[i].as_bytes() && found[i] != u32::MAX;
+                // New, or another text with the same half hash.
+                numbers.push(if same { found[i] } else { u32::MAX });
+            }
+            let from = numbers.len() - batch.len();
+            for (number, text) in numbers[from..].iter_mut().zip(&batch) {
+                if *number == u32::MAX {
+                    *number = self.intern(text);
+                }
+            }
+        }
+    }
+
+    /// As many times `find`.
+    pub(crate) fn find_all(&self, texts: &[&str], numbers: &mut Vec<Option<u32>>) {
+        numbers.clear();
+        let hashes: Vec<u32> = texts.iter().map(|text| self.hash(text)).collect();
+        let found = hashes.iter().map(|&hash| {
+            self.table.find(spread(hash), |slot| slot.hash == hash).map_or(u32::MAX, |slot| slot.number)
+        });
+        let found: Vec<u32> = found.collect();
+        let spans: Vec<(usize, usize)> =
+            found.iter().map(|&number| self.texts.span(number as usize)).collect();
+        for ((text, &number), span) in texts.iter().zip(&found).zip(spans) {
+            let same = number != u32::MAX && self.texts.bytes(span) == text.as_bytes();
+            numbers.push(if same { Some(number) } else { self.find(text) });
+        }
+    }
+
     pub(crate) fn find(&self, text: &str) -> Option<u32> {
         let hash = self.hash(text);
         self.table

@@ -45,8 +45,18 @@ impl<'a> Links<'a> {
         };
         let ours = store.issuer(issuer);
         for kind in [Kind::User, Kind::Group] {
-            for row in 0..store.records(kind).len() as u32 {
-                links.link(kind, row, ours);
+            let (mut texts, mut found) = (Vec::new(), Vec::new());
+            for start in (0..store.records(kind).len()).step_by(64) {
+                let rows = start..store.records(kind).len().min(start + 64);
+                texts.clear();
+                for row in rows.clone() {
+                    texts.extend(store.links(&store.records(kind)[row]).map(|(_, anchor)| anchor));
+                }
+                source.anchors.find_all(&texts, &mut found);
+                let mut found = found.iter().copied();
+                for row in rows {
+                    links.link(kind, row as u32, ours, &mut found);
+                }
             }
         }
         links.ambiguous.extend(links.crowded.keys());
@@ -60,15 +70,16 @@ impl<'a> Links<'a> {
         links
     }
 
-    fn link(&mut self, kind: Kind, row: u32, ours: u32) {
+    fn link(&mut self, kind: Kind, row: u32, ours: u32, found: &mut impl Iterator<Item = Option<u32>>) {
         let store = self.store;
         let record = &store.records(kind)[row as usize];
         let mut first = NONE;
         for (issuer, anchor) in store.links(record) {
+            let known = found.next().flatten();
             if issuer != ours || ours == NONE {
                 continue;
             }
-            let node = self.node(anchor);
+            let node = known.unwrap_or_else(|| self.node(anchor));
             if first == NONE {
                 first = node;
             } else if first != node {

@@ -52,6 +52,7 @@ pub(crate) fn diff_members(
     protected: &ProtectedRecords,
     options: &Options,
 ) -> Result<(), LimitExceeded> {
+    let plain_nodes = plain_nodes(graph, users, protected);
     let (created_users, created_groups) = (created(&draft.steps, users), created(&draft.steps, groups));
     let mut differ = MemberDiffer {
         draft,
@@ -62,6 +63,7 @@ pub(crate) fn diff_members(
         options,
         created_users,
         created_groups,
+        plain_nodes,
         reached: vec![0; graph.links.nodes()],
         present: vec![0; graph.links.nodes()],
         epoch: 0,
@@ -96,6 +98,9 @@ struct MemberDiffer<'a, 'd> {
     /// Per object whether this plan creates it: a create may have failed for a required value.
     created_users: Vec<bool>,
     created_groups: Vec<bool>,
+    /// Per store id the node of a managed user about whom nothing is special, else `NONE`: almost all memberships need
+    /// no more than this and two marks.
+    plain_nodes: Vec<u32>,
     /// Per node the component that reached it last, and the group in whose store record it was seen last.
     reached: Vec<u32>,
     present: Vec<u32>,
@@ -224,6 +229,13 @@ impl MemberDiffer<'_, '_> {
         self.epoch += 1;
         let (mut gone, mut strangers) = (Vec::new(), Vec::new());
         for &id in links.store.members_of(object.record as usize) {
+            let plain = self.plain_nodes[id as usize];
+            if plain != NONE {
+                self.present[plain as usize] = self.epoch;
+                if is_below(self, plain) {
+                    continue;
+                }
+            }
             let (unwanted, stranger) = match self.who(id) {
                 Who::Protected => continue,
                 Who::User(user) => {
@@ -283,6 +295,9 @@ impl MemberDiffer<'_, '_> {
         let here = self.epoch;
         let mut added = Vec::new();
         for &node in below {
+            if !created && listed && self.present[node as usize] == here {
+                continue;
+            }
             let Some(user) = self.users.of_node(node) else { continue };
             let candidate = &self.users.all[user as usize];
             let grantable = !candidate.barred
@@ -290,8 +305,7 @@ impl MemberDiffer<'_, '_> {
                 && candidate.is_entitled()
                 && !candidate.is_deleted()
                 && (candidate.record != NONE || self.created_users[user as usize]);
-            let present = !created && listed && self.present[node as usize] == here;
-            if grantable && !present {
+            if grantable {
                 added.push(MemberRef::Object(user));
             }
         }
@@ -402,6 +416,18 @@ impl MemberDiffer<'_, '_> {
             None => Who::Stranger,
         }
     }
+}
+
+fn plain_nodes(graph: &Graph<'_>, users: &Objects, protected: &ProtectedRecords) -> Vec<u32> {
+    let store = graph.links.store;
+    let plain = |id: u32| {
+        let record = row(&store.user_of, id)?;
+        let object = &users.all[users.of_record(record)? as usize];
+        let [node] = graph.links.nodes_of(Kind::User, record) else { return None };
+        let special = object.protected || object.is_deleted() || protected.record(Kind::User, record);
+        (!special).then_some(*node)
+    };
+    (0..store.ids.len() as u32).map(|id| plain(id).unwrap_or(NONE)).collect()
 }
 
 fn created(steps: &[Step], objects: &Objects) -> Vec<bool> {

@@ -41,6 +41,15 @@ impl TextColumn {
         &self.text[start..end]
     }
 
+    pub(crate) fn span(&self, index: usize) -> (usize, usize) {
+        let Some(&end) = self.ends.get(index) else { return (0, 0) };
+        (index.checked_sub(1).map_or(0, |before| self.ends[before]), end)
+    }
+
+    pub(crate) fn bytes(&self, span: (usize, usize)) -> &[u8] {
+        &self.text.as_bytes()[span.0..span.1]
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|i| self.at(i))
     }

@@ -42,41 +42,51 @@ struct Contest {
 /// decided without regard to the others and blocking only ever spreads.
 ///
 /// Near linear: only keys that somebody newly wants are looked at twice.
-pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>) -> Settlement {
+///
+/// `plain` names the objects that are known to have everything that they shall have.
+pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>, plain: &[bool]) -> Settlement {
     let kind = objects.kind;
     let mut keys = Interner::default();
     let mut movers: Vec<Mover> = Vec::new();
-    for (number, object) in objects.all.iter().enumerate() {
+    // Who claims what his record holds is found again by the record, without a second look at the source.
+    let mut settled = plain.to_vec();
+    let mut claims: Vec<(u32, u32)> = Vec::new();
+    for (number, object) in objects.all.iter().enumerate().filter(|&(number, _)| !plain[number]) {
         let Some(desired) = claim(object, kind, links, rule) else { continue };
         let stored = stored(object, kind, links);
         if rule.is_settled(&desired, stored) {
+            settled[number] = true;
             continue;
         }
         let held = rule.keys(rule.held(stored));
         let wanted = rule.keys(desired.values());
-        let takes: Vec<u32> = wanted
-            .iter()
-            .filter(|key| held.binary_search(key).is_err())
-            .map(|key| keys.intern(key))
-            .collect();
+        let mut takes = Vec::new();
+        for key in &wanted {
+            let new = held.binary_search(key).is_err();
+            let key = keys.intern(key);
+            claims.push((key, number as u32));
+            if new {
+                takes.push(key);
+            }
+        }
         movers.push(Mover { object: number as u32, takes, free: object.may_change() });
     }
     if movers.is_empty() {
         return Settlement::default();
     }
     let mut contests: Vec<Contest> = (0..keys.len()).map(|_| Contest::default()).collect();
-    for (number, object) in objects.all.iter().enumerate() {
-        let Some(desired) = claim(object, kind, links, rule) else { continue };
-        for key in rule.keys(desired.values()) {
-            if let Some(key) = keys.find(&key) {
-                contests[key as usize].claimants.push(number as u32);
-            }
-        }
+    for (key, object) in claims {
+        contests[key as usize].claimants.push(object);
     }
     for row in 0..links.store.records(kind).len() {
-        for key in rule.keys(rule.held(links.store.attributes(kind, row))) {
-            if let Some(key) = keys.find(&key) {
-                contests[key as usize].holders.push(row as u32);
+        for value in rule.held(links.store.attributes(kind, row)) {
+            if let Some(key) = keys.find(&rule.schema.matching.fold(value)) {
+                let contest = &mut contests[key as usize];
+                contest.holders.push(row as u32);
+                if let Some(object) = objects.of_record(row as u32).filter(|&object| settled[object as usize])
+                {
+                    contest.claimants.push(object);
+                }
             }
         }
     }

@@ -11,7 +11,21 @@ use crate::store::{AttributeSchema, StoreCapabilities};
 #[derive(Debug)]
 pub(crate) struct Rules<'a> {
     pub(crate) rules: Vec<Rule<'a>>,
+    /// By number of a source attribute the one rule that is nothing but it; by number of a stored one its rule. None
+    /// where the quick comparison cannot be had.
+    quick: Option<Quick>,
 }
+
+/// Attribute numbers of both sides turned into numbers of rules.
+#[derive(Debug)]
+struct Quick {
+    source: Vec<u8>,
+    stored: Vec<u8>,
+}
+
+/// Most rules of a map that is compared the quick way.
+const QUICK_RULES: usize = 32;
+const NO_RULE: u8 = u8::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Rule<'a> {
@@ -86,7 +100,58 @@ impl<'a> Rules<'a> {
                 stored: stored_names.find_name(target),
             }
         });
-        Self { rules: rules.collect() }
+        let rules: Vec<Rule<'a>> = rules.collect();
+        let quick = Quick::new(&rules, source_names, stored_names);
+        Self { rules, quick }
+    }
+
+    /// Whether a record has everything that it shall have, seen in one look at both rows: every rule is one bare
+    /// placeholder, every attribute has at most one value, and all are the same bytes. `false` says nothing.
+    pub(crate) fn is_plainly_settled(&self, source: Attributes<'_>, stored: Attributes<'_>) -> bool {
+        let Some(quick) = &self.quick else { return false };
+        let mut wanted = [""; QUICK_RULES];
+        let mut held = [""; QUICK_RULES];
+        for (row, numbers, values) in [(source, &quick.source, &mut wanted), (stored, &quick.stored, &mut held)] {
+            for (name, value) in row.cells() {
+                let rule = numbers.get(name as usize).copied().unwrap_or(NO_RULE);
+                let Some(slot) = values.get_mut(rule as usize) else { continue };
+                let value = value.trim();
+                if value.is_empty() {
+                    continue;
+                }
+                if !slot.is_empty() {
+                    return false;
+                }
+                *slot = value;
+            }
+        }
+        let rules = self.rules.iter().zip(wanted.iter().zip(&held));
+        rules.into_iter().all(|(rule, (wanted, held))| wanted == held && !(wanted.is_empty() && rule.required))
+    }
+}
+
+impl Quick {
+    fn new(rules: &[Rule<'_>], source_names: &AttributeTable, stored_names: &AttributeTable) -> Option<Self> {
+        if rules.len() > QUICK_RULES || source_names.has_unreadable() {
+            return None;
+        }
+        let mut quick = Self {
+            source: vec![NO_RULE; source_names.names().len()],
+            stored: vec![NO_RULE; stored_names.names().len()],
+        };
+        for (number, rule) in rules.iter().enumerate() {
+            let [Part::Source(name)] = rule.parts.as_slice() else { return None };
+            for (slots, name) in [(&mut quick.source, *name), (&mut quick.stored, rule.stored)] {
+                if let Some(slot) = name.and_then(|name| slots.get_mut(name as usize)) {
+                    // One attribute for two targets is beyond the quick way.
+                    if *slot != NO_RULE {
+                        return None;
+                    }
+                    *slot = number as u8;
+                }
+            }
+        }
+        Some(quick)
     }
 }
 

@@ -395,13 +395,14 @@ impl SourceSnapshotBuilder {
                 members: data.members.len(),
                 unresolved: data.unresolved.len(),
             });
-            for m in members {
-                let member = data.anchors.intern(page.members.at(m));
-                if member as usize >= data.hints.len() {
-                    data.hints.push(0);
+            let start = data.members.len();
+            data.anchors.intern_all(members.clone().map(|m| page.members.at(m)), &mut data.members);
+            data.hints.resize(data.anchors.len(), 0);
+            for (&member, m) in data.members[start..].iter().zip(members) {
+                let bit = hint_bit(page.member_kinds[m]);
+                if bit != 0 {
+                    data.hints[member as usize] |= bit;
                 }
-                data.hints[member as usize] |= hint_bit(page.member_kinds[m]);
-                data.members.push(member);
             }
             for u in unresolved {
                 data.unresolved.push(page.unresolved.at(u));

@@ -239,9 +239,8 @@ impl StoreSnapshotBuilder {
                 origin: row.origin,
             });
             if kind == Kind::Group {
-                for member in row.members..next.map_or(page.members.len(), |next| next.members) {
-                    data.members.push(data.ids.intern(page.members.at(member)));
-                }
+                let members = row.members..next.map_or(page.members.len(), |next| next.members);
+                data.ids.intern_all(members.map(|member| page.members.at(member)), &mut data.members);
                 data.member_starts.push(data.members.len());
             }
         }

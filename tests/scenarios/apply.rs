@@ -91,7 +91,10 @@ fn transient_errors_are_tried_again_with_growing_waits() {
     let report = applied(&w, &store, Some(&timer));
     assert!(report.is_success(), "{report}");
     assert_eq!(timer.millis(), [200, 400]);
-    assert_eq!(store.log()[..4], ["create user ada", "create user ada", "create user ada", "create user bob"]);
+    assert_eq!(
+        store.log()[..4],
+        ["create user ada", "create user ada", "create user ada", "create user bob"]
+    );
 }
 
 #[test]

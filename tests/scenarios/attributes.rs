@@ -1,8 +1,8 @@
 //! Attributes and account states (rules A1–A7).
 
 use identity_sync::{
-    AccountState, Activation, AttributeMap, AttributeSchema, Deprovision, Kind, MappingError, MatchRule, Missing,
-    SourceCapabilities,
+    AccountState, Activation, AttributeMap, AttributeSchema, Deprovision, Kind, MappingError, MatchRule,
+    Missing, SourceCapabilities,
 };
 use pretty_assertions::assert_eq;
 
@@ -24,10 +24,8 @@ fn templates_join_values_and_a_bare_one_passes_them_all() {
     w.options.user_map.set("displayName", "${givenName} ${sn}").unwrap();
     assert_eq!(
         w.lines(),
-        [
-            "create user ada [displayName=Ada King emails=a@x|b@x name.familyName=King name.givenName=Ada \
-             title=first userName=ada] (Entitled)"
-        ]
+        ["create user ada [displayName=Ada King emails=a@x|b@x name.familyName=King name.givenName=Ada \
+             title=first userName=ada] (Entitled)"]
     );
 }
 
@@ -35,8 +33,11 @@ fn templates_join_values_and_a_bare_one_passes_them_all() {
 fn a_template_is_empty_only_if_all_its_placeholders_are() {
     // rule A1
     let mut w = ada();
-    w.options.user_map =
-        AttributeMap::new().with("userName", "${userPrincipalName}").unwrap().with("displayName", "${a} of ${b}").unwrap();
+    w.options.user_map = AttributeMap::new()
+        .with("userName", "${userPrincipalName}")
+        .unwrap()
+        .with("displayName", "${a} of ${b}")
+        .unwrap();
     assert_eq!(w.lines(), ["create user ada [userName=ada] (Entitled)"]);
     w.edit("ada").set("b", "Kent");
     assert_eq!(w.lines(), ["create user ada [displayName=of Kent userName=ada] (Entitled)"]);
@@ -126,13 +127,16 @@ fn a_required_value_that_goes_missing_takes_nobody_s_access_away() {
 fn spaces_order_repetition_and_folded_case_are_no_change() {
     // rule A4
     let mut store = capabilities();
-    store.users.insert("displayName".to_owned(), AttributeSchema::default().matching(MatchRule::AsciiCaseFold));
+    store
+        .users
+        .insert("displayName".to_owned(), AttributeSchema::default().matching(MatchRule::AsciiCaseFold));
     let mut w = World::with_store(store);
     w.user("ada").set("displayName", "Ada").set("title", "countess").add("mail", "a@x").add("mail", "b@x");
     w.assign("ada");
     w.sync();
     w.source.users.clear();
-    let row = w.user("ada").set("userPrincipalName", " ADA ").set("displayName", "aDA").set("title", "countess ");
+    let row =
+        w.user("ada").set("userPrincipalName", " ADA ").set("displayName", "aDA").set("title", "countess ");
     row.add("mail", "b@x").add("mail", " a@x").add("mail", "b@x").add("mail", " ").set("department", "");
     assert_eq!(w.lines(), NOTHING);
     // An attribute of which the store declares nothing is compared exactly.
@@ -238,10 +242,8 @@ fn an_update_carries_old_and_new_value_of_each_changed_attribute() {
     w.edit("ada").set("title", "countess").set("mail", "c@x").set("company", "analytical");
     assert_eq!(
         w.lines(),
-        [
-            "update user ada [emails: a@x|b@x -> c@x, title: miss -> countess, \
-             organization:  -> analytical] (Changed)"
-        ]
+        ["update user ada [emails: a@x|b@x -> c@x, title: miss -> countess, \
+             organization:  -> analytical] (Changed)"]
     );
 }
 

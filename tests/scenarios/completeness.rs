@@ -1,6 +1,8 @@
 //! No removal without proof: reads that fail, end early or come back empty (rules C1, C2, C4, C7).
 
-use identity_sync::{Deprovision, Extent, Guards, Kind, PlanError, ReadError, ReconcileError, SourceCapabilities};
+use identity_sync::{
+    Deprovision, Extent, Guards, Kind, PlanError, ReadError, ReconcileError, SourceCapabilities,
+};
 use pretty_assertions::assert_eq;
 
 use crate::world::{NOTHING, World, partial};
@@ -238,7 +240,7 @@ fn no_assignment_or_none_that_resolves_is_refused_unless_allowed() {
             "kept user kim",
             "kept group sub",
             "kept group top",
-            "note: assignment of corp:nobody resolves to nobody",
+            "note: assignment resolves to nothing: corp:nobody",
         ]
     );
 }

@@ -1,8 +1,8 @@
 //! What happens to those who are not wanted any more (rules D1–D3, D6, D7).
 
 use identity_sync::{
-    Deprovision, Guards, Host, Kind, MembershipsOnDelete, PlanError, Run, RunState, Timestamp, UnmanagedMembers,
-    reconcile,
+    Deprovision, Guards, Host, Kind, MembershipsOnDelete, PlanError, Run, RunState, Timestamp,
+    UnmanagedMembers, reconcile,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
@@ -48,10 +48,7 @@ fn a_user_who_left_scope_is_kept_deactivated_or_deleted() {
     w.edit("bob").set("title", "not updated any more");
     assert_eq!(w.lines(), ["remove staff: bob (NoPath)", "kept user bob"]);
     w.options.users.left_scope = Deprovision::Deactivate;
-    assert_eq!(
-        w.lines(),
-        ["deactivate bob (LeftScope)", "remove staff: bob (NoPath)", "kept user bob"]
-    );
+    assert_eq!(w.lines(), ["deactivate bob (LeftScope)", "remove staff: bob (NoPath)", "kept user bob"]);
     w.options.users.left_scope = Deprovision::Delete;
     assert_eq!(w.lines(), ["delete user bob (LeftScope)"]);
     w.sync();
@@ -114,6 +111,7 @@ fn a_deleted_group_takes_its_memberships_with_it_where_the_store_cascades() {
     w.put(Kind::User, "guest", record(&[("userName", "guest")]));
     w.put_member(&w.id("staff"), "guest");
     w.delete("staff");
+    w.unassign("staff");
     w.assign("bob");
     assert_eq!(w.lines(), ["delete group staff (DeletedInSource)"]);
     w.sync();
@@ -151,6 +149,7 @@ fn a_group_that_is_deleted_loses_all_members_first_unmanaged_ones_too() {
     w.put(Kind::User, "guest", record(&[("userName", "guest")]));
     w.put_member(&w.id("staff"), "guest");
     w.delete("staff");
+    w.unassign("staff");
     w.assign("bob");
     assert_eq!(
         w.lines(),
@@ -172,7 +171,7 @@ fn a_deleted_user_leaves_kept_groups_too() {
             "remove staff: bob (MemberDeleted)",
             "delete user bob (DeletedInSource)",
             "kept group staff",
-            "note: assignment of corp:bob resolves to nobody",
+            "note: assignment resolves to nothing: corp:bob",
         ]
     );
     w.sync();
@@ -213,6 +212,7 @@ fn a_kept_group_that_is_gone_loses_only_deleted_users() {
     let mut w = not_cascading();
     w.options.groups.deleted_in_source = Deprovision::Keep;
     w.delete("staff");
+    w.unassign("staff");
     w.edit_group("rest").members("");
     assert_eq!(
         w.lines(),

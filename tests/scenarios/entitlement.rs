@@ -113,7 +113,11 @@ fn a_group_never_stays_a_member_of_a_group_in_the_store() {
     w.sync();
     assert_eq!(
         w.dump(),
-        ["group staff [displayName=staff]: ada", "group sub [displayName=sub]: ada", "user ada [userName=ada]"]
+        [
+            "group staff [displayName=staff]: ada",
+            "group sub [displayName=sub]: ada",
+            "user ada [userName=ada]"
+        ]
     );
 }
 
@@ -215,6 +219,24 @@ fn a_user_over_two_paths_is_there_once_and_one_path_is_enough() {
         w.lines(),
         ["remove left: ada (NoPath)", "remove top: ada (NoPath)", "kept user ada", "kept group right"]
     );
+}
+
+#[test]
+fn depth_is_reported_beyond_its_bound_and_never_cut() {
+    // rule E7
+    let mut w = World::new();
+    w.users("ada");
+    for (group, member) in [("g0", "g1"), ("g1", "g2"), ("g2", "g3"), ("g3", "ada")] {
+        w.group(group, member);
+    }
+    w.assign("g0");
+    w.options.limits.depth_reported = 3;
+    let lines = w.lines();
+    assert!(lines.contains(&"add g0: ada (Entitled)".to_owned()));
+    assert!(!lines.iter().any(|line| line.starts_with("note")), "{lines:#?}");
+    w.options.limits.depth_reported = 2;
+    assert_eq!(w.lines()[..lines.len()], lines);
+    assert_eq!(w.lines()[lines.len()..], ["note: groups are nested 3 levels deep below g0"]);
 }
 
 #[test]

@@ -171,7 +171,9 @@ fn described(write: &Write<'_>) -> String {
         Write::CreateGroup { external_id, .. } => format!("create group {}", external_id.value),
         Write::UpdateUser { id, .. } => format!("update {id}"),
         Write::UpdateGroup { id, .. } => format!("update {id}"),
-        Write::SetActive { id, active, .. } => format!("{} {id}", if *active { "switch on" } else { "switch off" }),
+        Write::SetActive { id, active, .. } => {
+            format!("{} {id}", if *active { "switch on" } else { "switch off" })
+        }
         Write::DeleteUser { id, .. } | Write::DeleteGroup { id, .. } => format!("delete {id}"),
         Write::AddMembers { id, members, .. } => format!("add {} to {id}", ids(members)),
         Write::RemoveMembers { id, members, .. } => format!("remove {} from {id}", ids(members)),

@@ -1,6 +1,8 @@
 //! Incidents of other projects, each as a regression test.
 
-use identity_sync::{AttributeSchema, Existence, Guards, Kind, MatchRule, MemberKind, PlanError, SourceCapabilities};
+use identity_sync::{
+    AttributeSchema, Existence, Guards, Kind, MatchRule, MemberKind, PlanError, SourceCapabilities,
+};
 use pretty_assertions::assert_eq;
 
 use crate::faulty::{FakeTimer, Fault, Interloper, Scripted, When};
@@ -57,7 +59,9 @@ fn wg_portal_744_acl_empty_success() {
     w.hide("staff");
     w.group("visible", "");
     let lines = w.lines();
-    assert!(!lines.iter().any(|line| ["delete", "deactivate", "remove"].iter().any(|bad| line.starts_with(bad))));
+    assert!(
+        !lines.iter().any(|line| ["delete", "deactivate", "remove"].iter().any(|bad| line.starts_with(bad)))
+    );
 }
 
 #[test]

@@ -41,7 +41,11 @@ fn a_first_sign_in_creates_the_user_and_no_membership() {
     assert_eq!(done.record.unwrap().as_str(), w.id("ada"));
     assert_eq!(
         w.dump(),
-        ["group staff [displayName=staff]: ", "user ada jit [title=countess userName=ada]", "user kim [userName=kim]"]
+        [
+            "group staff [displayName=staff]: ",
+            "user ada jit [title=countess userName=ada]",
+            "user kim [userName=kim]"
+        ]
     );
 }
 
@@ -134,7 +138,10 @@ fn a_jit_user_who_is_not_entitled_is_left_to_his_own_sign_ins() {
     w.options.users.left_scope = identity_sync::Deprovision::Delete;
     assert_eq!(w.lines(), NOTHING);
     w.edit("ada").disabled();
-    assert_eq!(w.lines(), ["note: user ada is disabled in the source, but came by sign-in and is not entitled"]);
+    assert_eq!(
+        w.lines(),
+        ["note: user ada is disabled in the source, but came by sign-in and is not entitled"]
+    );
 }
 
 #[test]
@@ -158,10 +165,7 @@ fn once_entitled_a_jit_user_is_adopted_by_anchor_and_is_synced_for_good() {
     signs_in(&w, "ada");
     w.options.users.left_scope = identity_sync::Deprovision::Deactivate;
     w.edit_group("staff").members("");
-    assert_eq!(
-        w.lines(),
-        ["deactivate ada (LeftScope)", "remove staff: ada (NoPath)", "kept user ada"]
-    );
+    assert_eq!(w.lines(), ["deactivate ada (LeftScope)", "remove staff: ada (NoPath)", "kept user ada"]);
 }
 
 #[test]

@@ -71,4 +71,3 @@ pub(crate) fn line(operation: Operation<'_>) -> String {
     };
     format!("{what} ({:?})", operation.cause())
 }
-

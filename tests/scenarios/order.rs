@@ -43,7 +43,7 @@ fn a_plan_takes_away_before_it_gives() {
             "add fresh: new stays (Entitled)",
             "add staff: new (Entitled)",
             "reactivate back (Enabled)",
-            "note: assignment of corp:old resolves to nobody",
+            "note: assignment resolves to nothing: corp:old",
         ]
     );
     w.sync();
@@ -149,9 +149,11 @@ fn a_cycle_of_names_that_was_cut_anywhere_is_completed_by_the_next_run() {
                 let w = around(names);
                 let plan = w.plan();
                 let fault = |at| (at, Fault::Break(identity_sync::ErrorKind::Unauthorized));
-                let before = (lost && cut > 0).then(|| (cut - 1, Fault::LoseAnswer(identity_sync::ErrorKind::Transient)));
+                let before = (lost && cut > 0)
+                    .then(|| (cut - 1, Fault::LoseAnswer(identity_sync::ErrorKind::Transient)));
                 let store = Scripted::new(&w.store, [fault(cut)].into_iter().chain(before));
-                let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
+                let report =
+                    block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
                 assert_eq!(report.is_success(), cut == writes && !lost);
                 let next = w.plan();
                 assert!(next.len() <= writes, "cut after {cut}:\n{next}");
@@ -186,7 +188,7 @@ fn a_value_taken_over_from_a_deleted_record_waits_for_the_delete() {
         [
             "delete user 3 (DeletedInSource)",
             "update user 1 [userName: 1 -> 3] (Changed)",
-            "note: assignment of corp:3 resolves to nobody",
+            "note: assignment resolves to nothing: corp:3",
         ]
     );
     assert_eq!(w.plan().operations().nth(1).unwrap().after(), [0]);

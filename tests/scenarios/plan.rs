@@ -2,8 +2,8 @@
 
 use identity_sync::{
     ApplyError, ApplyOptions, Assignments, Completeness, Concurrency, ExternalId, GroupPage, Host, Options,
-    Plan, Principal, Run, SourceCapabilities, SourceSnapshot, StoreCapabilities, StoreSnapshot, StoredGroupPage,
-    StoredUserPage, UserPage, apply,
+    Plan, Principal, Run, SourceCapabilities, SourceSnapshot, StoreCapabilities, StoreSnapshot,
+    StoredGroupPage, StoredUserPage, UserPage, apply,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
@@ -115,7 +115,8 @@ fn shuffled(seed: u64) -> String {
             let mut mails = [format!("u{u}@x"), format!("u{u}@y")];
             shuffle.mix(&mut mails);
             let mut row = page.user(&format!("u{u}"));
-            row.active(u % 5 != 0).attribute("userPrincipalName", &format!("login{}", u / 2 * 2 + (u + 1) % 2));
+            row.active(u % 5 != 0)
+                .attribute("userPrincipalName", &format!("login{}", u / 2 * 2 + (u + 1) % 2));
             mails.iter().for_each(|mail| {
                 row.attribute("mail", mail);
             });
@@ -136,7 +137,11 @@ fn shuffled(seed: u64) -> String {
             members.iter().for_each(|member| {
                 row.member(member);
             });
-            if g == 4 { row.members_partial() } else { row.members_complete() };
+            if g == 4 {
+                row.members_partial()
+            } else {
+                row.members_complete()
+            };
         }
         source.groups(&page).unwrap();
     }
@@ -153,7 +158,8 @@ fn shuffled(seed: u64) -> String {
     for &g in groups.iter().filter(|&&g| g % 2 == 0) {
         let mut row = page.group(&format!("t{g}"));
         row.external_id(CORP, &format!("g{g}")).attribute("displayName", &format!("group {g}"));
-        let mut members: Vec<String> = (0..30).filter(|u| u % 3 != 0 && (u + g) % 2 == 0).map(|u| format!("s{u}")).collect();
+        let mut members: Vec<String> =
+            (0..30).filter(|u| u % 3 != 0 && (u + g) % 2 == 0).map(|u| format!("s{u}")).collect();
         members.push("stranger".to_owned());
         shuffle.mix(&mut members);
         members.iter().for_each(|member| {

@@ -1,6 +1,8 @@
 //! What proves a deletion, and what a store must show (rules C3, C5).
 
-use identity_sync::{Completeness, Deprovision, Existence, Guards, Kind, MemberKind, Members, PlanError, SourceCapabilities};
+use identity_sync::{
+    Completeness, Deprovision, Existence, Guards, Kind, MemberKind, Members, PlanError, SourceCapabilities,
+};
 use pretty_assertions::assert_eq;
 
 use crate::faulty::PartialStore;
@@ -25,11 +27,7 @@ fn leaver_is_deleted_only_after_the_source_said_gone() {
     w.source.answers.clear();
     assert_eq!(
         w.lines(),
-        [
-            "remove staff: bob (NoPath)",
-            "kept user bob",
-            "blocked user bob: DeletionUnproven",
-        ]
+        ["remove staff: bob (NoPath)", "kept user bob", "blocked user bob: DeletionUnproven",]
     );
     w.source.answers.insert("bob".to_owned(), Existence::Gone);
     assert_eq!(w.lines(), ["delete user bob (DeletedInSource)"]);
@@ -58,7 +56,10 @@ fn a_gone_group_is_deleted_and_an_unknown_one_stays_with_its_members() {
     let mut w = settled();
     w.hide("staff");
     w.assign("ada bob");
-    assert_eq!(w.lines(), ["blocked group staff: DeletionUnproven", "note: staff is entitled but was not read: left as it is"]);
+    assert_eq!(
+        w.lines(),
+        ["blocked group staff: DeletionUnproven", "note: staff is entitled but was not read: left as it is"]
+    );
     w.source.answers.insert("staff".to_owned(), Existence::Gone);
     let lines = w.lines();
     assert_eq!(lines[0], "delete group staff (DeletedInSource)");

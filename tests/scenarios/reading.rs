@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use identity_sync::memory::{MemoryAssignments, MemoryDirectory, MemoryStore};
 use identity_sync::{
-    AccountState, Asked, AssignmentPage, AssignmentSet, Completeness, Deprovision, DirectorySource, Existence,
-    GroupPage, Guards, Host, IdentityStore, MemberKind, MemberPage, Members, Options, Read, ReconcileError, Run,
-    SourceCapabilities, StoreId, StoreSelect, StoredUserPage, UserPage, WriteBatch, reconcile,
+    AccountState, Asked, AssignmentPage, AssignmentSet, Completeness, Deprovision, DirectorySource,
+    Existence, GroupPage, Guards, Host, IdentityStore, MemberKind, MemberPage, Members, Options, Read,
+    ReconcileError, Run, SourceCapabilities, StoreId, StoreSelect, StoredUserPage, UserPage, WriteBatch,
+    reconcile,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
@@ -36,15 +37,18 @@ fn directory(seed: u64) -> (MemoryDirectory, MemoryStore, MemoryAssignments, Opt
             }
             1 => {}
             2..5 => {
-                let members: Vec<String> = (0..dice.roll(5)).map(|_| format!("o{}", dice.roll(objects))).collect();
+                let members: Vec<String> =
+                    (0..dice.roll(5)).map(|_| format!("o{}", dice.roll(objects))).collect();
                 let members: Vec<&str> = members.iter().map(String::as_str).collect();
                 let name = format!("name {}", dice.roll(objects * 4));
-                source.add_group(&format!("o{i}"), &[("cn", &name)], &members).members_partial = dice.roll(12) == 0;
+                source.add_group(&format!("o{i}"), &[("cn", &name)], &members).members_partial =
+                    dice.roll(12) == 0;
             }
             _ => {
                 let name = format!("login{}", dice.roll(objects * 4));
                 let user = source.add_user(&format!("o{i}"), &[("userPrincipalName", &name)]);
-                user.state = [AccountState::Enabled, AccountState::Enabled, AccountState::Disabled][dice.roll(3)];
+                user.state =
+                    [AccountState::Enabled, AccountState::Enabled, AccountState::Disabled][dice.roll(3)];
             }
         }
         if dice.roll(3) == 0 {
@@ -71,7 +75,8 @@ fn directory(seed: u64) -> (MemoryDirectory, MemoryStore, MemoryAssignments, Opt
     }
     let mut options = Options::for_issuer(CORP);
     options.guards = Guards::off();
-    options.users.left_scope = [Deprovision::Keep, Deprovision::Deactivate, Deprovision::Delete][dice.roll(3)];
+    options.users.left_scope =
+        [Deprovision::Keep, Deprovision::Deactivate, Deprovision::Delete][dice.roll(3)];
     options.groups.left_scope = options.users.left_scope;
     options.allow_empty.users = true;
     options.allow_empty.groups = true;
@@ -79,7 +84,12 @@ fn directory(seed: u64) -> (MemoryDirectory, MemoryStore, MemoryAssignments, Opt
     (source, store, assigned, options)
 }
 
-fn operations<D, S, A>(source: &D, store: &S, assigned: &A, options: &Options) -> Result<Vec<String>, ReconcileError>
+fn operations<D, S, A>(
+    source: &D,
+    store: &S,
+    assigned: &A,
+    options: &Options,
+) -> Result<Vec<String>, ReconcileError>
 where
     D: DirectorySource + ?Sized,
     S: IdentityStore + ?Sized,
@@ -98,8 +108,7 @@ fn reading_by_anchor_gives_the_operations_that_a_full_read_gives() {
         let (source, store, assigned, options) = directory(seed);
         let full = source.clone().with_capabilities(SourceCapabilities::default().with_existence());
         let most = NonZeroUsize::new(1 + (seed % 5) as usize).unwrap();
-        let some =
-            source.with_capabilities(SourceCapabilities::default().with_existence().with_select(most));
+        let some = source.with_capabilities(SourceCapabilities::default().with_existence().with_select(most));
         let (full, some) =
             (operations(&full, &store, &assigned, &options), operations(&some, &store, &assigned, &options));
         let (full, some) = (full.unwrap(), some.unwrap());
@@ -165,12 +174,81 @@ fn only_what_is_assigned_below_that_or_linked_is_read() {
     store.state().users.insert("k".to_owned(), kim);
     let watched = Watched(source, std::sync::Mutex::default());
     let found =
-        operations(&watched, &store, &MemoryAssignments::of(CORP, &["staff"]), &Options::for_issuer(CORP)).unwrap();
+        operations(&watched, &store, &MemoryAssignments::of(CORP, &["staff"]), &Options::for_issuer(CORP))
+            .unwrap();
     assert_eq!(found.len(), 5);
     let mut asked = watched.1.into_inner().unwrap();
     asked.sort_unstable();
     asked.dedup();
     assert_eq!(asked, ["ada", "kim", "staff", "sub"]);
+}
+
+/// A directory whose calls fail with this, so many times; or that gives the same page token for ever.
+struct Flaky {
+    directory: MemoryDirectory,
+    failures: std::sync::Mutex<usize>,
+    stuck: bool,
+}
+
+#[async_trait::async_trait]
+impl DirectorySource for Flaky {
+    fn identity(&self) -> identity_sync::SourceIdentity {
+        self.directory.identity()
+    }
+
+    async fn read_users(
+        &self,
+        read: Read<'_>,
+        page: &mut UserPage,
+    ) -> Result<identity_sync::PageEnd, identity_sync::SourceError> {
+        let end = self.directory.read_users(read, page).await?;
+        if self.stuck {
+            return Ok(identity_sync::PageEnd::More(identity_sync::PageToken::new(*b"again")));
+        }
+        let mut left = self.failures.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            // Rows are on the page already: they count only once the call succeeds.
+            return Err(identity_sync::SourceError::new(identity_sync::ErrorKind::Transient, "busy"));
+        }
+        Ok(end)
+    }
+
+    async fn read_groups(
+        &self,
+        read: Read<'_>,
+        page: &mut GroupPage,
+    ) -> Result<identity_sync::PageEnd, identity_sync::SourceError> {
+        self.directory.read_groups(read, page).await
+    }
+}
+
+fn flaky(failures: usize, stuck: bool) -> (Result<usize, String>, Vec<u128>) {
+    let mut directory = MemoryDirectory::new(CORP).with_page_size(1);
+    for anchor in ["ada", "bob"] {
+        directory.add_user(anchor, &[("userPrincipalName", anchor)]);
+    }
+    let source = Flaky { directory, failures: failures.into(), stuck };
+    let timer = crate::faulty::FakeTimer::default();
+    let (run, host) = (Run::default(), Host::default());
+    let (store, assigned) = (MemoryStore::new("app"), MemoryAssignments::of(CORP, &["ada", "bob"]));
+    let host = host.timer(&timer);
+    let found = block_on(reconcile(&source, &store, &assigned, &Options::for_issuer(CORP), &run, &host));
+    (found.map(|found| found.plan.len()).map_err(|error| error.to_string()), timer.millis())
+}
+
+#[test]
+fn a_busy_directory_is_asked_again_and_gives_no_plan_after_three_tries() {
+    // rules C1, X3
+    assert_eq!(flaky(0, false), (Ok(2), vec![]));
+    assert_eq!(flaky(2, false), (Ok(2), vec![200, 400]));
+    assert_eq!(flaky(3, false), (Err("reading source users failed".to_owned()), vec![200, 400]));
+}
+
+#[test]
+fn a_directory_that_repeats_a_page_for_ever_is_stopped() {
+    // rules S1, C1
+    assert_eq!(flaky(0, true).0, Err("reading source users repeats a page".to_owned()));
 }
 
 fn forwards_source(source: impl DirectorySource) {

@@ -187,9 +187,10 @@ fn an_anchor_or_member_beyond_its_bound_makes_the_read_or_the_list_partial() {
 fn limit(w: &World) -> Option<String> {
     match w.try_plan() {
         Ok(_) => None,
-        Err(ReconcileError::Read(ReadError::LimitExceeded(e)) | ReconcileError::Plan(PlanError::LimitExceeded(e))) => {
-            Some(e.to_string())
-        }
+        Err(
+            ReconcileError::Read(ReadError::LimitExceeded(e))
+            | ReconcileError::Plan(PlanError::LimitExceeded(e)),
+        ) => Some(e.to_string()),
         Err(other) => panic!("{other}"),
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Mutex;
 use identity_sync::memory::{MemoryRecord, MemoryStore};
 use identity_sync::{
     AccountState, ApplyOptions, ApplyReport, Asked, AssignmentError, AssignmentPage, AssignmentSet,
-    Completeness, Concurrency, DirectorySource, Existence, ExternalId, GroupPage, Host, IdentityStore, Issuer,
-    Kind, MemberKind, Options, Origin, PageEnd, PageToken, Plan, PlanError, Principal, Read, ReconcileError, Run, SourceAnchor, SourceCapabilities, SourceError, StoreCapabilities, UserPage, apply, reconcile,
+    Completeness, Concurrency, DirectorySource, Existence, ExternalId, GroupPage, Host, IdentityStore,
+    Issuer, Kind, MemberKind, Options, Origin, PageEnd, PageToken, Plan, PlanError, Principal, Read,
+    ReconcileError, Run, SourceAnchor, SourceCapabilities, SourceError, StoreCapabilities, UserPage, apply,
+    reconcile,
 };
 use pollster::block_on;
 
@@ -98,6 +100,7 @@ impl GroupRow {
         self.version = Some(version);
         self
     }
+
     pub(crate) fn partial(&mut self) -> &mut Self {
         self.partial = true;
         self
@@ -201,7 +204,11 @@ impl DirectorySource for Directory {
             for (text, kind) in &group.unresolved {
                 row.unresolved(text, *kind);
             }
-            if group.partial { row.members_partial() } else { row.members_complete() };
+            if group.partial {
+                row.members_partial()
+            } else {
+                row.members_complete()
+            };
             if group.withdrawn {
                 row.withdraw();
             }
@@ -342,7 +349,8 @@ impl World {
     }
 
     pub(crate) fn assign(&mut self, anchors: &str) {
-        let named = anchors.split_whitespace().map(|anchor| Principal::External(ExternalId::new(CORP, anchor)));
+        let named =
+            anchors.split_whitespace().map(|anchor| Principal::External(ExternalId::new(CORP, anchor)));
         self.assigned.principals.extend(named);
     }
 
@@ -371,7 +379,8 @@ impl World {
     pub(crate) fn id(&self, anchor: &str) -> String {
         let state = self.store.state();
         let link = ExternalId::new(CORP, anchor);
-        let mut found = state.users.iter().chain(&state.groups).filter(|(_, r)| r.external_ids.contains(&link));
+        let mut found =
+            state.users.iter().chain(&state.groups).filter(|(_, r)| r.external_ids.contains(&link));
         let id = found.next().map(|(id, _)| id.clone()).unwrap_or_else(|| panic!("no record of {anchor}"));
         assert!(found.next().is_none(), "{anchor} has two records");
         id
