@@ -81,6 +81,7 @@ text_id! {
 /// The link between a store record and an object of the source, written once and never re-pointed (rule M1).
 #[doc(alias = "externalId")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ExternalId {
     /// Which directory the anchor belongs to.
     pub issuer: Issuer,

@@ -252,10 +252,23 @@ fn check_target(target: &str) -> Result<(), MappingError> {
 
 /// A mapping as a file spells it: the template alone, or a table.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a template, or a table with `template`, `missing`, `required`, `sensitivity`")]
 enum Spelled {
-    Template(Template),
-    Full(Mapping),
+    Template(String),
+    Full(SpelledMapping),
+}
+
+/// As [`Mapping`], its template not parsed yet: what is wrong with it shall be said.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpelledMapping {
+    template: String,
+    #[serde(default)]
+    missing: Missing,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    sensitivity: Sensitivity,
 }
 
 impl Serialize for AttributeMap {
@@ -270,14 +283,20 @@ impl<'de> Deserialize<'de> for AttributeMap {
         let mut targets = IndexMap::new();
         for (target, spelled) in spelled {
             check_target(&target).map_err(serde::de::Error::custom)?;
-            let mapping = match spelled {
+            let spelled = match spelled {
                 Spelled::Full(mapping) => mapping,
-                Spelled::Template(template) => Mapping {
+                Spelled::Template(template) => SpelledMapping {
                     template,
-                    missing: Missing::Clear,
+                    missing: Missing::default(),
                     required: false,
-                    sensitivity: Sensitivity::Plain,
+                    sensitivity: Sensitivity::default(),
                 },
+            };
+            let mapping = Mapping {
+                template: spelled.template.parse().map_err(serde::de::Error::custom)?,
+                missing: spelled.missing,
+                required: spelled.required,
+                sensitivity: spelled.sensitivity,
             };
             targets.insert(target, mapping);
         }
@@ -308,6 +327,8 @@ mod tests {
         // rule A1
         assert_eq!(AttributeMap::new().with("active", "${x}"), Err(MappingError::ActiveIsNoTarget));
         assert!(toml::from_str::<AttributeMap>("active = '${x}'").is_err());
+        let broken = toml::from_str::<AttributeMap>("title = '${x'").unwrap_err().to_string();
+        assert!(broken.contains("without `}`"), "{broken}");
     }
 
     #[test]

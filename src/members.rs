@@ -6,7 +6,7 @@ use crate::correlate::{Fate, Presence};
 use crate::diagnostic::Diagnostic;
 use crate::diff::{Act, BlockReason, Blocked, Cause, Draft, MemberRef, Step};
 use crate::graph::{Class, Component, Graph};
-use crate::id::SourceAnchor;
+use crate::id::{SourceAnchor, StoreId};
 use crate::links::Links;
 use crate::model::Kind;
 use crate::object::{Object, Objects, ProtectedRecords};
@@ -114,13 +114,10 @@ struct MemberDiffer<'a, 'd> {
 impl MemberDiffer<'_, '_> {
     /// Whether the flattened list of a group says anything about a record: entitled, or kept and read.
     fn needs_list(&self, node: u32) -> bool {
-        let wanted = |object: &Object| {
-            !object.protected
-                && match object.fate {
-                    Fate::Compare | Fate::Create => true,
-                    Fate::Keep => object.presence == Presence::Read,
-                    _ => false,
-                }
+        let wanted = |object: &Object| match object.fate {
+            Fate::Compare | Fate::Create => true,
+            Fate::Keep => object.presence == Presence::Read,
+            _ => false,
         };
         match self.groups.of_node(node) {
             Some(object) => {
@@ -217,7 +214,7 @@ impl MemberDiffer<'_, '_> {
     /// Who has to go from a record whose list was read; marks who is there.
     fn compare(&mut self, number: u32, whole: bool, is_below: impl Fn(&Self, u32) -> bool) {
         let object = &self.groups.all[number as usize];
-        if object.record == NONE || object.protected || !matches!(object.fate, Fate::Compare | Fate::Keep) {
+        if object.record == NONE || !matches!(object.fate, Fate::Compare | Fate::Keep) {
             return;
         }
         let links = self.graph.links;
@@ -237,7 +234,10 @@ impl MemberDiffer<'_, '_> {
                 }
             }
             let (unwanted, stranger) = match self.who(id) {
-                Who::Protected => continue,
+                Who::Protected => {
+                    self.spared(number, id, whole, &is_below);
+                    continue;
+                }
                 Who::User(user) => {
                     let nodes = links.nodes_of(Kind::User, self.users.all[user as usize].record);
                     for &node in nodes {
@@ -258,7 +258,9 @@ impl MemberDiffer<'_, '_> {
                 }
                 Who::Stranger => continue,
             };
-            if whole {
+            if object.protected {
+                self.report_protected(Kind::Group, number);
+            } else if whole {
                 if stranger { strangers.push(unwanted) } else { gone.push(unwanted) }
             } else {
                 let because = BlockReason::ListIncomplete;
@@ -281,7 +283,7 @@ impl MemberDiffer<'_, '_> {
         if created && !self.created_groups[number as usize] {
             return;
         }
-        if object.fate == Fate::Keep || object.barred || object.protected || !object.is_entitled() {
+        if object.fate == Fate::Keep || object.barred || !object.is_entitled() {
             return;
         }
         let listed = self.graph.links.store.capabilities.members != Members::Unlisted;
@@ -301,11 +303,14 @@ impl MemberDiffer<'_, '_> {
             let Some(user) = self.users.of_node(node) else { continue };
             let candidate = &self.users.all[user as usize];
             let grantable = !candidate.barred
-                && !candidate.protected
                 && candidate.is_entitled()
                 && !candidate.is_deleted()
                 && (candidate.record != NONE || self.created_users[user as usize]);
-            if grantable {
+            if grantable && object.protected {
+                self.report_protected(Kind::Group, number);
+            } else if grantable && candidate.protected {
+                self.report_protected(Kind::User, user);
+            } else if grantable {
                 added.push(MemberRef::Object(user));
             }
         }
@@ -387,6 +392,36 @@ impl MemberDiffer<'_, '_> {
             whole &= !nodes.iter().any(hides);
             self.compare(number, whole, |_, node| members.contains(&node));
         }
+    }
+
+    /// A protected member stays whatever the list says; where it says that he should go, a person learns it (rule M8).
+    fn spared(&mut self, group: u32, id: u32, whole: bool, is_below: &impl Fn(&Self, u32) -> bool) {
+        let links = self.graph.links;
+        let user = row(&links.store.user_of, id);
+        let nodes = user.map_or(&[][..], |user| links.nodes_of(Kind::User, user));
+        for &node in nodes {
+            self.present[node as usize] = self.epoch;
+        }
+        let managed = !nodes.is_empty() && !nodes.iter().any(|&node| is_below(self, node));
+        let stranger = nodes.is_empty()
+            && self.options.unmanaged_members == UnmanagedMembers::Remove
+            && self.groups.all[group as usize].is_entitled();
+        if whole && (managed || stranger) {
+            let anchor = nodes.first().map(|&node| SourceAnchor::from(links.anchor(node)));
+            let kind = if user.is_some() { Kind::User } else { Kind::Group };
+            let id = Some(StoreId::from(links.store.ids.text(id)));
+            self.draft.diagnostics.push(Diagnostic::Protected { kind, id, anchor });
+        }
+    }
+
+    fn report_protected(&mut self, kind: Kind, object: u32) {
+        let links = self.graph.links;
+        let objects = if kind == Kind::User { self.users } else { self.groups };
+        let object = &objects.all[object as usize];
+        let record = links.store.records(kind).get(object.record as usize);
+        let id = record.map(|record| StoreId::from(links.store.id(record)));
+        let anchor = Some(SourceAnchor::from(links.anchor(object.node)));
+        self.draft.diagnostics.push(Diagnostic::Protected { kind, id, anchor });
     }
 
     fn member(&self, id: u32) -> MemberRef {

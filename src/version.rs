@@ -7,6 +7,9 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use crate::model::Kind;
 use crate::snapshot::StoreData;
 
+/// How the hash of a record's content begins, so that it is not taken for a version of the store's.
+pub(crate) const CONTENT_HASH: &str = "identity-sync-content:";
+
 /// The record's version: the store's own, or a hash of its content. The same content gives the same hash everywhere: the
 /// key is fixed, since it protects nothing.
 pub(crate) fn version_of(store: &StoreData, kind: Kind, row: usize) -> String {
@@ -36,5 +39,5 @@ pub(crate) fn version_of(store: &StoreData, kind: Kind, row: usize) -> String {
         }
     }
     let hash = hasher.finish128();
-    format!("hash:{:016x}{:016x}", hash.h1, hash.h2)
+    format!("{CONTENT_HASH}{:016x}{:016x}", hash.h1, hash.h2)
 }

@@ -42,7 +42,7 @@ struct SourceDocument {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a text or a list of texts")]
 enum Values {
     One(String),
     Many(Vec<String>),
@@ -86,19 +86,27 @@ struct GroupDocument {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an anchor, or an object with either `anchor` or `unresolved`, and `kind`")]
 enum MemberDocument {
     Plain(String),
-    Anchor {
-        anchor: String,
-        #[serde(default)]
-        kind: MemberKind,
-    },
-    Unresolved {
-        unresolved: String,
-        #[serde(default)]
-        kind: MemberKind,
-    },
+    Anchor(AnchorDocument),
+    Unresolved(UnresolvedDocument),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchorDocument {
+    anchor: String,
+    #[serde(default)]
+    kind: MemberKind,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnresolvedDocument {
+    unresolved: String,
+    #[serde(default)]
+    kind: MemberKind,
 }
 
 fn attributes_of(attributes: Attributes<'_>) -> AttributeDocument {
@@ -141,13 +149,13 @@ impl From<&SourceData> for SourceDocument {
             unreadable: unreadable(data.group_row(i)),
             withdrawn: group.quarantined || group.ambiguous,
             members: {
-                let anchors = data.members_of(i).iter().map(|&member| MemberDocument::Anchor {
+                let anchors = data.members_of(i).iter().map(|&member| MemberDocument::Anchor(AnchorDocument {
                     anchor: data.anchors.text(member).to_owned(),
                     kind: data.hint(member as usize).unwrap_or_default(),
-                });
+                }));
                 let unresolved = data
                     .unresolved_of(i)
-                    .map(|(text, kind)| MemberDocument::Unresolved { unresolved: text.to_owned(), kind });
+                    .map(|(text, kind)| MemberDocument::Unresolved(UnresolvedDocument { unresolved: text.to_owned(), kind }));
                 anchors.chain(unresolved).collect()
             },
             members_complete: group.list == ListState::Complete,
@@ -221,8 +229,8 @@ impl SourceDocument {
             for member in &group.members {
                 match member {
                     MemberDocument::Plain(anchor) => row.member(anchor),
-                    MemberDocument::Anchor { anchor, kind } => row.member_of_kind(anchor, *kind),
-                    MemberDocument::Unresolved { unresolved, kind } => row.unresolved(unresolved, *kind),
+                    MemberDocument::Anchor(AnchorDocument { anchor, kind }) => row.member_of_kind(anchor, *kind),
+                    MemberDocument::Unresolved(UnresolvedDocument { unresolved, kind }) => row.unresolved(unresolved, *kind),
                 };
             }
             // A document holds whole rows: an incomplete list goes on nowhere.

@@ -1,8 +1,6 @@
 //! Incidents of other projects, each as a regression test.
 
-use identity_sync::{
-    AttributeSchema, Existence, Guards, Kind, MatchRule, MemberKind, PlanError, SourceCapabilities,
-};
+use identity_sync::{AttributeSchema, Existence, Guards, Kind, MatchRule, PlanError, SourceCapabilities};
 use pretty_assertions::assert_eq;
 
 use crate::faulty::{FakeTimer, Fault, Interloper, Scripted, When};
@@ -324,14 +322,4 @@ fn bitwarden_103_missing_member_until_touched() {
     let (staff, ada) = (w.id("staff"), w.id("ada"));
     w.store.state().groups.get_mut(&staff).unwrap().members.remove(&ada);
     assert_eq!(w.lines(), ["add staff: ada (Entitled)"]);
-}
-
-#[test]
-fn a_member_of_unknown_kind_is_no_reason_to_forget_him() {
-    // The contact that turns out to be a person: nothing is read from silence.
-    // rule E9
-    let mut w = settled();
-    w.edit_group("staff").members("ada bob").member("kim", MemberKind::Other);
-    // Read as a user after all: the read wins over the list's guess.
-    assert_eq!(w.lines(), ["add staff: kim (Entitled)"]);
 }

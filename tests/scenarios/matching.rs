@@ -286,13 +286,11 @@ fn two_engines_with_different_issuers_leave_each_other_alone_in_any_order() {
     };
     let mut ends = Vec::new();
     for turned in [false, true] {
-        let (left, mut right) = (directory("left", "ada"), directory("right", "bob"));
-        std::mem::swap(&mut right.store, &mut World::new().store);
-        let mut engines = [left, right];
+        let mut engines = [directory("left", "ada"), directory("right", "bob")];
         if turned {
             engines.reverse();
         }
-        let store = std::mem::replace(&mut engines[0].store, World::new().store);
+        let store = World::new().store;
         for _ in 0..2 {
             for engine in &engines {
                 let plan = engine.plan_on(&store).unwrap();

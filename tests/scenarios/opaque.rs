@@ -177,3 +177,11 @@ fn our_own_linked_record_tells_the_kind_of_a_member() {
     assert_eq!(found[..2], ["remove staff: bob (NoPath)", "remove top: bob (NoPath)"]);
     assert!(!found.iter().any(|line| line.contains("may hide others")), "{found:#?}");
 }
+
+#[test]
+fn what_was_read_wins_over_what_a_list_says_of_its_kind() {
+    // rule E9
+    let mut w = bob_leaves();
+    w.edit_group("staff").members("ada").member("bob", MemberKind::Other);
+    assert_eq!(w.lines(), crate::world::NOTHING);
+}

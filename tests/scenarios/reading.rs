@@ -289,6 +289,7 @@ fn forwards_assignments(assigned: impl AssignmentSet) {
 }
 
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "the impl for references is what is tested")]
 fn references_boxes_and_arcs_lose_no_capability_and_no_look_up() {
     // rules C3, C5
     let mut source = MemoryDirectory::new(CORP);
