@@ -170,7 +170,9 @@ impl fmt::Display for Diagnostic {
                 write!(f, " is left alone")
             }
             Self::Unread { anchor } => write!(f, "{anchor} is entitled but was not read: left as it is"),
-            Self::DeepNesting { group, depth } => write!(f, "groups are nested {depth} levels deep below {group}"),
+            Self::DeepNesting { group, depth } => {
+                write!(f, "groups are nested {depth} levels deep below {group}")
+            }
             Self::OpaqueMembers { group, count } => {
                 write!(
                     f,

@@ -167,7 +167,8 @@ pub(crate) fn diff(
             settlement.frees.iter().map(|&(taker, holder)| (objects.kind, taker, holder, target.to_owned()));
         draft.frees.extend(frees);
     }
-    let mut differ = Differ { draft, graph, objects, options, rules, settlements: &settlements, plain: &plain };
+    let mut differ =
+        Differ { draft, graph, objects, options, rules, settlements: &settlements, plain: &plain };
     for (number, object) in objects.all.iter().enumerate() {
         differ.object(number as u32, object);
     }
@@ -187,7 +188,8 @@ struct Differ<'a, 'd> {
 fn plainly_settled(graph: &Graph<'_>, objects: &Objects, rules: &Rules<'_>) -> Vec<bool> {
     let (source, store) = (graph.links.source, graph.links.store);
     let is_plain = |object: &Object| {
-        let comparable = object.is_entitled() && !object.barred && object.record != NONE && object.source != NONE;
+        let comparable =
+            object.is_entitled() && !object.barred && object.record != NONE && object.source != NONE;
         comparable && {
             let wanted = match objects.kind {
                 Kind::User => source.user_row(object.source as usize),

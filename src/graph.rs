@@ -66,7 +66,8 @@ impl<'a> Graph<'a> {
         // Members that may hide others: unread groups, unknown ones, texts that nobody knows (rule E9).
         let hiding: Vec<u32> = (0..source.groups.len())
             .map(|group| {
-                let anchored = source.members_of(group).iter().filter(|&&m| classes[m as usize] == Class::Opaque);
+                let anchored =
+                    source.members_of(group).iter().filter(|&&m| classes[m as usize] == Class::Opaque);
                 let texts = source.unresolved_of(group).filter(|(text, kind)| {
                     matches!(kind, MemberKind::Group | MemberKind::Unknown) && !leaves.text(text)
                 });
@@ -77,7 +78,9 @@ impl<'a> Graph<'a> {
             .map(|group| {
                 let entry = &source.groups[group];
                 // Read as a user, too: who knows what its list is worth (rule M5).
-                entry.list == ListState::Complete && links.user_row(entry.node).is_none() && hiding[group] == 0
+                entry.list == ListState::Complete
+                    && links.user_row(entry.node).is_none()
+                    && hiding[group] == 0
             })
             .collect();
         Self { links, classes, whole, hiding, nesting: options.nesting }

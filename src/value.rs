@@ -111,7 +111,9 @@ impl<'a> Rules<'a> {
         let Some(quick) = &self.quick else { return false };
         let mut wanted = [""; QUICK_RULES];
         let mut held = [""; QUICK_RULES];
-        for (row, numbers, values) in [(source, &quick.source, &mut wanted), (stored, &quick.stored, &mut held)] {
+        for (row, numbers, values) in
+            [(source, &quick.source, &mut wanted), (stored, &quick.stored, &mut held)]
+        {
             for (name, value) in row.cells() {
                 let rule = numbers.get(name as usize).copied().unwrap_or(NO_RULE);
                 let Some(slot) = values.get_mut(rule as usize) else { continue };
@@ -126,7 +128,9 @@ impl<'a> Rules<'a> {
             }
         }
         let rules = self.rules.iter().zip(wanted.iter().zip(&held));
-        rules.into_iter().all(|(rule, (wanted, held))| wanted == held && !(wanted.is_empty() && rule.required))
+        rules
+            .into_iter()
+            .all(|(rule, (wanted, held))| wanted == held && !(wanted.is_empty() && rule.required))
     }
 }
 

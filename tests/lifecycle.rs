@@ -13,8 +13,8 @@ use common::world::World;
 use common::{convert, r#gen};
 use identity_sync::memory::MemoryStore;
 use identity_sync::{
-    ApplyOptions, ApplyReport, AssignmentSet, Diagnostic, DirectorySource, Guards, Host, IdentityStore, Options, Plan, PlanError,
-    ReconcileError, Run, apply, reconcile,
+    ApplyOptions, ApplyReport, AssignmentSet, Diagnostic, DirectorySource, Guards, Host, IdentityStore,
+    Options, Plan, PlanError, ReconcileError, Run, apply, reconcile,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;

@@ -116,7 +116,8 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
     async fn unchanged(&self, writes: Vec<Prepared>) -> (Vec<Prepared>, Vec<Sent>) {
         let (mut users, mut groups) = (Vec::new(), Vec::new());
         let by_reading = |write: &Prepared| {
-            let hashed = write.version.as_ref().is_some_and(|version| version.as_str().starts_with(CONTENT_HASH));
+            let hashed =
+                write.version.as_ref().is_some_and(|version| version.as_str().starts_with(CONTENT_HASH));
             write.fresh
                 && write.version.is_some()
                 && (hashed || self.capabilities.concurrency == Concurrency::ReadAgain)

@@ -149,13 +149,15 @@ impl From<&SourceData> for SourceDocument {
             unreadable: unreadable(data.group_row(i)),
             withdrawn: group.quarantined || group.ambiguous,
             members: {
-                let anchors = data.members_of(i).iter().map(|&member| MemberDocument::Anchor(AnchorDocument {
-                    anchor: data.anchors.text(member).to_owned(),
-                    kind: data.hint(member as usize).unwrap_or_default(),
-                }));
-                let unresolved = data
-                    .unresolved_of(i)
-                    .map(|(text, kind)| MemberDocument::Unresolved(UnresolvedDocument { unresolved: text.to_owned(), kind }));
+                let anchors = data.members_of(i).iter().map(|&member| {
+                    MemberDocument::Anchor(AnchorDocument {
+                        anchor: data.anchors.text(member).to_owned(),
+                        kind: data.hint(member as usize).unwrap_or_default(),
+                    })
+                });
+                let unresolved = data.unresolved_of(i).map(|(text, kind)| {
+                    MemberDocument::Unresolved(UnresolvedDocument { unresolved: text.to_owned(), kind })
+                });
                 anchors.chain(unresolved).collect()
             },
             members_complete: group.list == ListState::Complete,
@@ -229,8 +231,12 @@ impl SourceDocument {
             for member in &group.members {
                 match member {
                     MemberDocument::Plain(anchor) => row.member(anchor),
-                    MemberDocument::Anchor(AnchorDocument { anchor, kind }) => row.member_of_kind(anchor, *kind),
-                    MemberDocument::Unresolved(UnresolvedDocument { unresolved, kind }) => row.unresolved(unresolved, *kind),
+                    MemberDocument::Anchor(AnchorDocument { anchor, kind }) => {
+                        row.member_of_kind(anchor, *kind)
+                    }
+                    MemberDocument::Unresolved(UnresolvedDocument { unresolved, kind }) => {
+                        row.unresolved(unresolved, *kind)
+                    }
                 };
             }
             // A document holds whole rows: an incomplete list goes on nowhere.

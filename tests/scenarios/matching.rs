@@ -331,6 +331,7 @@ fn a_protected_record_appears_in_no_operation() {
             "remove staff: kim (NoPath)".to_owned(),
             "kept user kim".to_owned(),
             format!("note: protected user {} (ada) is left alone", w.id("ada")),
+            format!("note: protected user {bob} (bob) is left alone"),
         ]
     );
     w.edit_group("staff").members("bob");
@@ -365,6 +366,35 @@ fn a_group_delete_that_would_strip_a_protected_member_removes_the_others_instead
 }
 
 #[test]
+fn a_protected_user_gains_nothing_and_a_protected_group_neither_gains_nor_loses() {
+    // rule M8
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "bob");
+    w.group("vault", "ada bob");
+    w.assign("staff vault");
+    w.sync();
+    let (ada, vault) = (w.id("ada"), w.id("vault"));
+    w.options.protected.anchors.extend(["ada".into(), "vault".into()]);
+    assert_eq!(w.lines(), NOTHING);
+    w.users("kim");
+    w.edit_group("staff").members("ada bob");
+    w.edit_group("vault").members("ada kim").set("cn", "safe");
+    assert_eq!(
+        w.lines(),
+        [
+            "create user kim [userName=kim] (Entitled)".to_owned(),
+            format!("note: protected user {ada} (ada) is left alone"),
+            format!("note: protected group {vault} (vault) is left alone"),
+        ]
+    );
+    w.delete("vault");
+    w.unassign("vault");
+    let taken = |line: &String| line.starts_with("delete") || line.starts_with("remove vault");
+    assert!(!w.lines().iter().any(taken));
+}
+
+#[test]
 fn a_name_protects_unmanaged_records_only() {
     // rules M8, D6
     let mut w = World::new();
@@ -380,6 +410,13 @@ fn a_name_protects_unmanaged_records_only() {
     w.options.unmanaged_members = UnmanagedMembers::Remove;
     w.options.protected.names.extend(["root".to_owned(), "leaver".to_owned()]);
     w.delete("leaver");
-    assert_eq!(w.lines(), ["remove staff: #guest (Unmanaged)", "delete user leaver (DeletedInSource)"]);
+    assert_eq!(
+        w.lines(),
+        [
+            "remove staff: #guest (Unmanaged)",
+            "delete user leaver (DeletedInSource)",
+            "note: protected user root is left alone",
+        ]
+    );
     assert_eq!(w.options.issuer, Some(CORP.into()));
 }
