@@ -126,8 +126,43 @@ impl<'a> Graph<'a> {
         most: usize,
         mut visit: impl FnMut(Component<'_>),
     ) -> Result<(), LimitExceeded> {
+        let found = self.components(wanted);
+        // Where the bound could be passed at all, it is counted out first: what is refused leaves nothing behind.
+        if self.at_most(&found, wanted) > most {
+            self.run(&found, wanted, most, |_| ())?;
+        }
+        self.run(&found, wanted, most, &mut visit)
+    }
+
+    /// A number that the sum of all flattened memberships does not exceed; linear in the edges.
+    fn at_most(&self, (components, component_of): &(Vec<Vec<usize>>, Vec<u32>), wanted: &[bool]) -> usize {
+        let mut bounds: Vec<usize> = Vec::with_capacity(components.len());
+        let mut total = 0usize;
+        for groups in components {
+            let mut bound = 0usize;
+            for &group in groups {
+                bound = bound.saturating_add(self.links.source.members_of(group).len());
+                for child in self.nested(group) {
+                    bound =
+                        bound.saturating_add(bounds.get(component_of[child] as usize).copied().unwrap_or(0));
+                }
+            }
+            let bound = bound.min(self.classes.len());
+            let shared_by = groups.iter().filter(|&&group| wanted[group]).count();
+            total = total.saturating_add(bound.saturating_mul(shared_by.max(1)));
+            bounds.push(bound);
+        }
+        total
+    }
+
+    fn run(
+        &self,
+        (components, component_of): &(Vec<Vec<usize>>, Vec<u32>),
+        wanted: &[bool],
+        most: usize,
+        mut visit: impl FnMut(Component<'_>),
+    ) -> Result<(), LimitExceeded> {
         let source = self.links.source;
-        let (components, component_of) = self.components(wanted);
         let mut pending = vec![0u32; components.len()];
         for (number, groups) in components.iter().enumerate() {
             for &group in groups {

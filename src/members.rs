@@ -82,7 +82,8 @@ pub(crate) fn diff_members(
         .enumerate()
         .map(|(row, entry)| graph.links.group_row(entry.node) == Some(row) && differ.needs_list(entry.node))
         .collect();
-    graph.flatten(&wanted, options.limits.memberships, |component| differ.component(&wanted, &component))?;
+    let most = options.limits.memberships;
+    graph.flatten(&wanted, most, |component| differ.component(&wanted, &component))?;
     differ.records_with_several_anchors();
     differ.report_depth();
     Ok(())

@@ -1,6 +1,7 @@
 //! A process that writes to SQLite is killed at any moment, and the next reconcile brings the store to the same end.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
+#![allow(clippy::print_stdout, reason = "the child tells the parent on stdout when to strike")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
