@@ -232,7 +232,7 @@ pub fn questions_for(
     let issuer = issuer(source, options);
     let links = Links::new(&source.0, &store.0, &issuer);
     let graph = Graph::new(&links, options);
-    let scope = Scope::new(&graph, assignments, &issuer);
+    let scope = Scope::new(&graph, assignments, &issuer, &options.leaves);
     questions(&graph, &scope, assignments, &issuer)
 }
 
@@ -241,7 +241,7 @@ pub(crate) fn issuer(source: &SourceSnapshot, options: &Options) -> Issuer {
 }
 
 fn scope(graph: &Graph<'_>, assignments: &Assignments, issuer: &Issuer, options: &Options) -> Scope {
-    let mut scope = Scope::new(graph, assignments, issuer);
+    let mut scope = Scope::new(graph, assignments, issuer, &options.leaves);
     if options.extent == Extent::ProvenRemovals {
         // Nobody is judged by his entitlement: only what is proven on its own counts.
         scope.provable = false;

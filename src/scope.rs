@@ -5,7 +5,7 @@ use crate::graph::{Class, Graph};
 use crate::id::{Issuer, SourceAnchor};
 use crate::links::Links;
 use crate::model::{Existence, Kind, Principal};
-use crate::options::Nesting;
+use crate::options::{Leaves, Nesting};
 use crate::snapshot::Assignments;
 
 /// Who is entitled (rule E1).
@@ -26,7 +26,12 @@ pub(crate) struct Scope {
 
 impl Scope {
     /// Linear in assignments, nodes and edges.
-    pub(crate) fn new(graph: &Graph<'_>, assignments: &Assignments, issuer: &Issuer) -> Self {
+    pub(crate) fn new(
+        graph: &Graph<'_>,
+        assignments: &Assignments,
+        issuer: &Issuer,
+        leaves: &Leaves,
+    ) -> Self {
         let mut assigned = Vec::new();
         let mut diagnostics = Vec::new();
         let mut foreign = 0;
@@ -35,8 +40,12 @@ impl Scope {
             match resolve(graph, principal, issuer) {
                 Resolved::Foreign => foreign += 1,
                 Resolved::Nothing => {
-                    // A group that a partial read left out may entitle anybody.
-                    hidden |= !graph.links.source.groups_read.is_complete();
+                    // A group that a partial read left out may entitle anybody, unless it is declared a leaf (rule E9).
+                    let leaf = match principal {
+                        Principal::External(id) => leaves.anchors.contains(&id.value),
+                        Principal::Stored(_) => false,
+                    };
+                    hidden |= !leaf && !graph.links.source.groups_read.is_complete();
                     diagnostics.push(Diagnostic::UnresolvedAssignment { principal: principal.clone() });
                 }
                 Resolved::Nobody => {

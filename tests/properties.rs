@@ -134,6 +134,15 @@ fn a_plan_survives_its_json() {
 }
 
 #[test]
+fn an_assigned_anchor_that_is_declared_a_leaf_hides_nobody() {
+    // rules E9, C2: found at this seed, where an unread assigned anchor kept blocking removals after the declaration
+    let converted = convert(&r#gen::world(1_069_433));
+    let (source, store) = (&converted.source, &converted.store);
+    let found = plan(source, store, &converted.assignments, &converted.options, &Run::default()).unwrap();
+    assert!(lines::operations(&found.plan).contains("remove_members t18 : p13,p18"));
+}
+
+#[test]
 fn snapshots_survive_their_json() {
     // rules P1, P2
     for seed in worlds().take(1_000) {
