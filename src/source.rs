@@ -412,6 +412,8 @@ pub(crate) struct GroupRowData {
     pub(crate) health: RowHealth,
     pub(crate) tombstone: bool,
     pub(crate) list: ListState,
+    /// A member had to be left out: the list may go on, and is incomplete all the same.
+    pub(crate) torn: bool,
     /// Where this row's members start in the page's columns.
     pub(crate) members: usize,
     pub(crate) unresolved: usize,
@@ -492,6 +494,7 @@ impl GroupPage {
             health: RowHealth::Sound,
             tombstone,
             list: ListState::Open,
+            torn: false,
             members: self.members.len(),
             unresolved: self.unresolved.len(),
         });
@@ -555,7 +558,7 @@ impl GroupRow<'_> {
     /// Adds a direct member of which the source says what it is (rule E9).
     pub fn member_of_kind(&mut self, anchor: &str, kind: MemberKind) -> &mut Self {
         if anchor.is_empty() || anchor.len() > self.page.limits.id_bytes {
-            return self.members_partial();
+            return self.data(|row| row.torn = true);
         }
         self.page.members.push(anchor);
         self.page.member_kinds.push(kind);
@@ -565,7 +568,7 @@ impl GroupRow<'_> {
     /// Adds a direct member that has no anchor: a DN without an entry (rule E9).
     pub fn unresolved(&mut self, text: &str, kind: MemberKind) -> &mut Self {
         if text.len() > self.page.limits.id_bytes {
-            return self.members_partial();
+            return self.data(|row| row.torn = true);
         }
         self.page.unresolved.push(text);
         self.page.unresolved_kinds.push(kind);

@@ -262,9 +262,11 @@ impl<'p> Applier<'p> {
         while at < self.plan.operations.len() && batch.len() < room && !host.is_cancelled() {
             let op = &self.plan.operations[at];
             // Versions and freed values come with answers: whoever needs one waits for the next batch.
-            let waits = op.after.iter().any(|&before| before as usize >= from)
-                || touched.contains(&op.subject)
-                || self.needs(op).any(|create| create >= from);
+            // The first of a batch has nothing left to wait for: `prepare` skips it where a create is missing.
+            let waits = at > from
+                && (op.after.iter().any(|&before| before as usize >= from)
+                    || touched.contains(&op.subject)
+                    || self.needs(op).any(|create| create >= from));
             if waits {
                 break;
             }

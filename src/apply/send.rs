@@ -71,13 +71,18 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
             rounds[same].push(write.clone());
         }
         for mut round in rounds {
-            for write in &mut round {
-                let before = sent.iter().rev().find(|(other, _): &&Sent| other.op == write.op);
-                if let Some((_, result)) = before {
-                    write.fresh = false;
-                    write.version = result.as_ref().ok().and_then(|done| done.version.clone());
+            round.retain_mut(|write| {
+                match sent.iter().rev().find(|(other, _): &&Sent| other.op == write.op) {
+                    None => true,
+                    Some((_, Ok(done))) => {
+                        write.fresh = false;
+                        write.version = done.version.clone();
+                        true
+                    }
+                    // Its operation has failed already: the rest of the list must not go out unchecked (rule P7).
+                    Some((_, Err(_))) => false,
                 }
-            }
+            });
             sent.extend(self.round(round).await);
         }
         sent
@@ -260,9 +265,11 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
             {
                 self.budget -= 1;
                 if create {
-                    // Perhaps it was made before the error.
-                    if let Verdict::Done(done) = self.find_created(write, None).await {
-                        return Verdict::Done(done);
+                    // Perhaps it was made before the error. Who cannot tell must not make a second one (rule X4).
+                    match self.read_created(write).await {
+                        Ok(Some(done)) => return Verdict::Done(done),
+                        Ok(None) => {}
+                        Err(_) => return Verdict::Out(Outcome::Unknown),
                     }
                 }
                 Verdict::Again(error.wait())
@@ -273,27 +280,25 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
 
     /// Looks a create up by its link (rule X2). Only our own link counts, never a name.
     async fn find_created(&self, write: &Prepared, error: Option<StoreError>) -> Verdict {
-        let link = self.plan.external_id(write.subject);
+        match (self.read_created(write).await, error) {
+            (Ok(Some(done)), _) => Verdict::Done(done),
+            (_, Some(error)) => Verdict::Out(Outcome::Failed(error)),
+            (_, None) => Verdict::Out(Outcome::Unknown),
+        }
+    }
+
+    async fn read_created(&self, write: &Prepared) -> Result<Option<Done>, StoreError> {
         let kind = self.plan.subject(write.subject).kind();
-        let not_found = |error: Option<StoreError>| match error {
-            Some(error) => Verdict::Out(Outcome::Failed(error)),
-            None => Verdict::Out(Outcome::Unknown),
-        };
-        let links = [link];
-        let Ok(found) = read(self.store, kind, StoreSelect::ExternalIds(&links)).await else {
-            return not_found(error);
-        };
+        let links = [self.plan.external_id(write.subject)];
+        let found = read(self.store, kind, StoreSelect::ExternalIds(&links)).await?;
         let issuer = found.0.issuer(&self.plan.issuer);
-        let ours = found.0.records(kind).iter().enumerate().find(|(_, record)| {
+        let ours = found.0.records(kind).iter().find(|record| {
             found.0.links(record).any(|(by, anchor)| by == issuer && anchor == links[0].value.as_str())
         });
-        match ours {
-            Some((_, record)) => Verdict::Done(Done {
-                id: Some(StoreId::from(found.0.id(record))),
-                version: found.0.version(record).map(Version::from),
-            }),
-            None => not_found(error),
-        }
+        Ok(ours.map(|record| Done {
+            id: Some(StoreId::from(found.0.id(record))),
+            version: found.0.version(record).map(Version::from),
+        }))
     }
 
     /// Whether a record has what an update or a switch would have written.

@@ -42,6 +42,8 @@ pub(crate) struct GroupEntry {
     pub(crate) ambiguous: bool,
     pub(crate) row: u32,
     pub(crate) list: ListState,
+    /// Its rows are from several moments, or a member was left out: incomplete, though it goes on.
+    pub(crate) torn: bool,
 }
 
 /// Every anchor is a *node*, numbered densely; users and groups are rows beside it.
@@ -219,6 +221,8 @@ pub struct SourceSnapshotBuilder {
     /// Further rows of an anchor that has one already: (first row, this row).
     twice_users: Vec<(u32, u32)>,
     twice_groups: Vec<(u32, u32)>,
+    /// The newest row of groups that came more than once: the one that may go on.
+    latest: BTreeMap<u32, u32>,
     unidentified_users: usize,
     unidentified_groups: usize,
     /// Only rows of this anchor are taken in.
@@ -257,6 +261,7 @@ impl SourceSnapshotBuilder {
             segments: Vec::new(),
             twice_users: Vec::new(),
             twice_groups: Vec::new(),
+            latest: BTreeMap::new(),
             unidentified_users: 0,
             unidentified_groups: 0,
             only: None,
@@ -360,20 +365,22 @@ impl SourceSnapshotBuilder {
                 continue;
             }
             let first = data.group_of[node as usize];
-            let open = data.groups.get_mut(first as usize).filter(|group| group.list == ListState::Open);
+            let latest = self.latest.get(&node).copied().unwrap_or(first);
+            let open = data.groups.get_mut(latest as usize).filter(|group| group.list == ListState::Open);
             let number = if let Some(group) = open {
                 group.list = row.list;
                 group.quarantined |= row.health != RowHealth::Sound;
                 // The object changed while it was read: what its list says is from two moments.
-                if row.version.is_some() && row.version != group.version {
-                    group.list = ListState::Partial;
-                }
-                first
+                group.torn |= row.torn || (row.version.is_some() && row.version != group.version);
+                latest
             } else {
                 let number = data.groups.len() as u32;
                 match first {
                     NONE => data.group_of[node as usize] = number,
-                    first => self.twice_groups.push((first, number)),
+                    first => {
+                        self.twice_groups.push((first, number));
+                        self.latest.insert(node, number);
+                    }
                 }
                 let attribute_row = data.group_attributes.rows() as u32;
                 copy_row(&page.attributes.table, i, &mut data.group_attributes, &names);
@@ -384,6 +391,7 @@ impl SourceSnapshotBuilder {
                     ambiguous: false,
                     row: attribute_row,
                     list: row.list,
+                    torn: row.torn,
                 });
                 number
             };
@@ -450,7 +458,7 @@ impl SourceSnapshotBuilder {
         self.unite_groups();
         let data = &mut self.data;
         for group in &mut data.groups {
-            if group.list == ListState::Open || group.quarantined || group.ambiguous {
+            if group.list == ListState::Open || group.torn || group.quarantined || group.ambiguous {
                 group.list = ListState::Partial;
             }
         }
@@ -550,6 +558,7 @@ impl SourceSnapshotBuilder {
             let same = |a: usize, b: usize| {
                 let (x, y) = (&data.groups[a], &data.groups[b]);
                 x.list == y.list
+                    && x.torn == y.torn
                     && x.quarantined == y.quarantined
                     && data.group_row(a).same_as(data.group_row(b))
                     && sorted(data.members_of(a)) == sorted(data.members_of(b))
@@ -630,4 +639,32 @@ fn sorted_unresolved(data: &SourceData, group: usize) -> Vec<(&str, MemberKind)>
     all.sort_unstable();
     all.dedup();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_changed_while_it_was_read_is_never_complete() {
+        // rules C1, C2: the last page of three, alone, once won as the newer and complete row
+        let mut builder = SourceSnapshot::builder("corp", SourceCapabilities::default());
+        for (version, members, end) in [(1, ["a", "b"], false), (2, ["c", "d"], false), (2, ["e", "f"], true)]
+        {
+            let mut page = GroupPage::default();
+            let mut group = page.group("g");
+            group.version(version);
+            members.iter().for_each(|member| {
+                group.member(member);
+            });
+            if end {
+                group.members_complete();
+            }
+            builder.groups(&page).unwrap();
+        }
+        let data = builder.finish().0;
+        let row = data.group_of[data.anchors.find("g").unwrap() as usize] as usize;
+        assert_eq!(data.groups[row].list, ListState::Partial);
+        assert_eq!(data.members_of(row).len(), 6);
+    }
 }

@@ -240,7 +240,9 @@ impl StoreSnapshotBuilder {
             });
             if kind == Kind::Group {
                 let members = row.members..next.map_or(page.members.len(), |next| next.members);
+                let start = data.members.len();
                 data.ids.intern_all(members.map(|member| page.members.at(member)), &mut data.members);
+                dedup_from(&mut data.members, start);
                 data.member_starts.push(data.members.len());
             }
         }
@@ -260,9 +262,11 @@ impl StoreSnapshotBuilder {
         data.members.clear();
         data.member_starts = vec![0];
         for list in lists {
+            let start = data.members.len();
             for member in list.0.iter() {
                 data.members.push(data.ids.intern(member));
             }
+            dedup_from(&mut data.members, start);
             data.member_starts.push(data.members.len());
         }
         data.grow();
@@ -309,6 +313,20 @@ impl StoreSnapshotBuilder {
     }
 }
 
+/// A member that a store lists twice is one member, for the plan and for its limits (rules P3, D4).
+fn dedup_from(members: &mut Vec<u32>, start: usize) {
+    let own = &mut members[start..];
+    own.sort_unstable();
+    let mut kept = start;
+    for i in start..members.len() {
+        if i == start || members[i] != members[kept - 1] {
+            members[kept] = members[i];
+            kept += 1;
+        }
+    }
+    members.truncate(kept);
+}
+
 /// The members of one group over all its pages.
 #[derive(Debug, Default)]
 pub(crate) struct MemberPages(TextColumn);
@@ -335,5 +353,20 @@ impl Assignments {
     /// A complete set of assignments.
     pub fn complete(principals: impl IntoIterator<Item = Principal>) -> Self {
         Self { read: Completeness::Complete, principals: principals.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_is_listed_twice_is_one_member() {
+        // rules P3, D4
+        let mut members = vec![9, 9, 3, 1, 3, 3, 2];
+        dedup_from(&mut members, 2);
+        assert_eq!(members, [9, 9, 1, 2, 3]);
+        dedup_from(&mut members, 5);
+        assert_eq!(members.len(), 5);
     }
 }
