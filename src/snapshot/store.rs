@@ -156,7 +156,8 @@ impl StoreSnapshotBuilder {
 
     /// Keeps only the attributes that these options write or that the store declares; the rest is dropped.
     ///
-    /// Without conditional writes all are kept: the content is what tells two versions of a record apart (rule P7).
+    /// Without conditional writes, and of records without a version, all are kept: the content is what tells two versions
+    /// of a record apart (rule P7).
     #[must_use]
     pub fn only_mapped(mut self, options: &crate::Options) -> Self {
         let capabilities = &self.data.capabilities;
@@ -205,6 +206,9 @@ impl StoreSnapshotBuilder {
             Kind::Group => (&self.keep_groups, &mut data.group_attributes),
         };
         let names = keep.translate(&page.attributes, table);
+        // A record without a version is told apart by its content: all of it has to stay (rule P7).
+        let unversioned = page.rows.iter().any(|row| row.version.is_none());
+        let all = if unversioned { Keep::default().translate(&page.attributes, table) } else { Vec::new() };
         for (i, row) in page.rows.iter().enumerate() {
             let id = data.ids.intern(page.ids.at(i));
             data.grow();
@@ -225,7 +229,8 @@ impl StoreSnapshotBuilder {
                 continue;
             }
             of[id as usize] = records.len() as u32;
-            copy_row(&page.attributes, i, table, &names);
+            let kept = if row.version.is_none() { &all } else { &names };
+            copy_row(&page.attributes, i, table, kept);
             let first = data.link_issuers.len() as u32;
             for link in row.links..next.map_or(page.anchors.len(), |next| next.links) {
                 data.link_issuers.push(data.issuers.intern(page.issuers.at(link)));
@@ -359,6 +364,29 @@ impl Assignments {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_without_a_version_is_known_by_all_of_its_content() {
+        // rule P7: its hash at planning once left out what the map does not name, and no write of it ever went through
+        let mut capabilities = StoreCapabilities::default();
+        capabilities.concurrency = crate::Concurrency::Conditional;
+        let mut page = StoredUserPage::default();
+        page.user("1").attribute("userName", "ada").attribute("nickName", "countess");
+        page.user("2").version("7").attribute("userName", "bob").attribute("nickName", "bobby");
+        let mut planned =
+            StoreSnapshot::builder(capabilities.clone()).only_mapped(&crate::Options::default());
+        let mut read_again = StoreSnapshot::builder(capabilities);
+        for builder in [&mut planned, &mut read_again] {
+            builder.users(&page).unwrap();
+        }
+        let (planned, again) =
+            (planned.finish(Completeness::Complete).0, read_again.finish(Completeness::Complete).0);
+        for row in 0..2 {
+            let version = |data| crate::version::version_of(data, Kind::User, row);
+            assert_eq!(version(&planned), version(&again));
+        }
+        assert_eq!(planned.attributes(Kind::User, 1).get("nickName"), None);
+    }
 
     #[test]
     fn a_member_that_is_listed_twice_is_one_member() {
