@@ -368,8 +368,8 @@ mod tests {
     #[test]
     fn a_record_without_a_version_is_known_by_all_of_its_content() {
         // rule P7: its hash at planning once left out what the map does not name, and no write of it ever went through
-        let mut capabilities = StoreCapabilities::default();
-        capabilities.concurrency = crate::Concurrency::Conditional;
+        let concurrency = crate::Concurrency::Conditional;
+        let capabilities = StoreCapabilities { concurrency, ..StoreCapabilities::default() };
         let mut page = StoredUserPage::default();
         page.user("1").attribute("userName", "ada").attribute("nickName", "countess");
         page.user("2").version("7").attribute("userName", "bob").attribute("nickName", "bobby");
