@@ -1,6 +1,8 @@
 //! Step 3: pairing both sides. The one table that says in which situation a record is, and the one policy that says
 //! what follows.
 
+use serde::{Deserialize, Serialize};
+
 use crate::graph::{Class, Graph};
 use crate::links::Links;
 use crate::model::{AccountState, Existence, Kind, Origin};
@@ -75,7 +77,8 @@ pub(crate) fn situate(presence: Presence, entitled: Entitled, record: Record) ->
 }
 
 /// Why a record is taken out of use (rule D1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
     DeletedInSource,
     LeftScope,
@@ -107,8 +110,52 @@ pub(crate) struct Facts {
     pub(crate) record: Record,
     /// Disabled in the source (rule A5).
     pub(crate) disabled: bool,
+    /// Enabled in the source, as far as it has the notion.
+    pub(crate) enabled: bool,
     /// A look-up says that it exists, though the read lacks it.
     pub(crate) exists: bool,
+}
+
+/// What this run can tell about a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Holds,
+    /// The contrary was seen.
+    Over,
+    /// Nothing was seen either way: what was known before stands.
+    Open,
+}
+
+/// Which causes have lasted long enough, and what waits until they have (rule D1).
+pub(crate) struct Grace<'f> {
+    /// Whether a cause has lasted as long as the policy asks for.
+    is_due: &'f dyn Fn(Reason) -> bool,
+    /// What will follow, once it has.
+    waiting: Vec<(Reason, Deprovision)>,
+}
+
+impl<'f> Grace<'f> {
+    pub(crate) fn new(is_due: &'f dyn Fn(Reason) -> bool) -> Self {
+        Self { is_due, waiting: Vec::new() }
+    }
+
+    /// What follows now: nothing, before the period is over.
+    fn deprovision(&mut self, policy: Deprovision, reason: Reason) -> Fate {
+        let fate = match policy {
+            Deprovision::Keep => return Fate::Keep,
+            Deprovision::Deactivate => Fate::Deactivate(reason),
+            Deprovision::Delete => Fate::Delete(reason),
+        };
+        if (self.is_due)(reason) {
+            return fate;
+        }
+        self.waiting.push((reason, policy));
+        Fate::Keep
+    }
+
+    pub(crate) fn into_waiting(self) -> Vec<(Reason, Deprovision)> {
+        self.waiting
+    }
 }
 
 impl Facts {
@@ -124,6 +171,7 @@ impl Facts {
             entitled: Entitled::No,
             record: if jit { Record::Jit } else { Record::Synced },
             disabled: false,
+            enabled: false,
             exists: false,
         };
         for &node in links.nodes_of(kind, row) {
@@ -136,7 +184,11 @@ impl Facts {
                 (Entitled::Unproven, _) | (_, Entitled::Unproven) => Entitled::Unproven,
                 _ => Entitled::No,
             };
-            facts.disabled |= state(links, node) == Some(AccountState::Disabled);
+            match state(links, node) {
+                Some(AccountState::Disabled) => facts.disabled = true,
+                Some(AccountState::Enabled) => facts.enabled = true,
+                Some(AccountState::Unknown) | None => {}
+            }
             facts.exists |= matches!(links.source.existence.get(&node), Some(Existence::Exists { .. }));
         }
         facts
@@ -146,8 +198,22 @@ impl Facts {
         situate(self.presence, self.entitled, self.record)
     }
 
+    /// What this run can tell about a cause (rule D1).
+    pub(crate) fn standing(&self, cause: Reason) -> Standing {
+        match (cause, self.presence, self.situation()) {
+            (Reason::DeletedInSource, Presence::Gone, _) => Standing::Holds,
+            (Reason::DeletedInSource, Presence::Read, _) => Standing::Over,
+            (Reason::DeletedInSource, ..) if self.exists => Standing::Over,
+            (Reason::LeftScope, _, Situation::LeftScope | Situation::Vanished) => Standing::Holds,
+            (Reason::LeftScope, ..) if self.entitled == Entitled::Yes => Standing::Over,
+            (Reason::DisabledInSource, Presence::Read, _) if self.disabled => Standing::Holds,
+            (Reason::DisabledInSource, Presence::Read, _) if self.enabled => Standing::Over,
+            _ => Standing::Open,
+        }
+    }
+
     /// The policy: what follows from a user's situation.
-    pub(crate) fn user_fate(&self, options: &Options) -> Fate {
+    pub(crate) fn user_fate(&self, options: &Options, grace: &mut Grace<'_>) -> Fate {
         let policy = &options.users;
         let scope = match self.situation() {
             Situation::Nothing => return Fate::Ignore,
@@ -158,19 +224,22 @@ impl Facts {
                 return Fate::Ignore;
             }
             Situation::Missing => return Fate::Create,
-            Situation::Gone => return deprovision(policy.deleted_in_source, Reason::DeletedInSource),
+            Situation::Gone => {
+                return grace.deprovision(policy.deleted_in_source, Reason::DeletedInSource);
+            }
             Situation::Confirmed => Fate::Compare,
             Situation::Unproven => Fate::Keep,
-            Situation::LeftScope => deprovision(policy.left_scope, Reason::LeftScope),
+            Situation::LeftScope => grace.deprovision(policy.left_scope, Reason::LeftScope),
             // Not seen in this run: no delete (rules C3, D1).
             Situation::Vanished => {
-                deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope)
+                grace.deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope)
             }
         };
         if !self.disabled {
             return scope;
         }
-        match deprovision(policy.disabled_in_source.max(Deprovision::Deactivate), Reason::DisabledInSource) {
+        let policy = policy.disabled_in_source.max(Deprovision::Deactivate);
+        match grace.deprovision(policy, Reason::DisabledInSource) {
             disabled if strictness(disabled) > strictness(scope) => disabled,
             // Entitled and disabled: it is compared as well, and made inactive by the caller.
             _ => scope,
@@ -178,7 +247,7 @@ impl Facts {
     }
 
     /// The policy: what follows from a group's situation.
-    pub(crate) fn group_fate(&self, options: &Options) -> Fate {
+    pub(crate) fn group_fate(&self, options: &Options, grace: &mut Grace<'_>) -> Fate {
         let policy = &options.groups;
         match self.situation() {
             Situation::Nothing => Fate::Ignore,
@@ -186,20 +255,12 @@ impl Facts {
             Situation::Missing => Fate::Create,
             Situation::Confirmed => Fate::Compare,
             Situation::Unproven | Situation::JustInTime => Fate::Keep,
-            Situation::Gone => deprovision(policy.deleted_in_source, Reason::DeletedInSource),
-            Situation::LeftScope => deprovision(policy.left_scope, Reason::LeftScope),
+            Situation::Gone => grace.deprovision(policy.deleted_in_source, Reason::DeletedInSource),
+            Situation::LeftScope => grace.deprovision(policy.left_scope, Reason::LeftScope),
             Situation::Vanished => {
-                deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope)
+                grace.deprovision(policy.left_scope.min(Deprovision::Deactivate), Reason::LeftScope)
             }
         }
-    }
-}
-
-fn deprovision(policy: Deprovision, reason: Reason) -> Fate {
-    match policy {
-        Deprovision::Keep => Fate::Keep,
-        Deprovision::Deactivate => Fate::Deactivate(reason),
-        Deprovision::Delete => Fate::Delete(reason),
     }
 }
 
@@ -226,11 +287,11 @@ fn presence(links: &Links<'_>, class: Class, kind: Kind) -> Presence {
         Class::User | Class::Group | Class::Both => Presence::Read,
         Class::Gone => Presence::Gone,
         Class::Alone | Class::Opaque | Class::Other => {
-            let read = match kind {
-                Kind::User => &links.source.users_read,
-                Kind::Group => &links.source.groups_read,
-            };
-            if read.is_complete() { Presence::Absent } else { Presence::Unread }
+            if links.read(kind).is_complete() {
+                Presence::Absent
+            } else {
+                Presence::Unread
+            }
         }
     }
 }
@@ -259,6 +320,10 @@ pub(crate) fn state(links: &Links<'_>, node: u32) -> Option<AccountState> {
 mod tests {
     use super::*;
 
+    fn fate(facts: Facts, options: &Options) -> Fate {
+        facts.user_fate(options, &mut Grace::new(&|_| true))
+    }
+
     #[test]
     fn nothing_that_was_not_seen_is_deleted_for_leaving_scope() {
         // rules C3, D1
@@ -269,13 +334,14 @@ mod tests {
             entitled: Entitled::No,
             record: Record::Synced,
             disabled: false,
+            enabled: true,
             exists: false,
         };
-        assert_eq!(facts.user_fate(&options), Fate::Deactivate(Reason::LeftScope));
+        assert_eq!(fate(facts, &options), Fate::Deactivate(Reason::LeftScope));
         let seen = Facts { presence: Presence::Read, ..facts };
-        assert_eq!(seen.user_fate(&options), Fate::Delete(Reason::LeftScope));
+        assert_eq!(fate(seen, &options), Fate::Delete(Reason::LeftScope));
         let partial = Facts { presence: Presence::Unread, ..facts };
-        assert_eq!(partial.user_fate(&options), Fate::Keep);
+        assert_eq!(fate(partial, &options), Fate::Keep);
     }
 
     #[test]
@@ -288,12 +354,32 @@ mod tests {
             entitled: Entitled::No,
             record: Record::Synced,
             disabled: true,
+            enabled: false,
             exists: false,
         };
-        assert_eq!(both.user_fate(&options), Fate::Delete(Reason::LeftScope));
+        assert_eq!(fate(both, &options), Fate::Delete(Reason::LeftScope));
         options.users.left_scope = Deprovision::Keep;
-        assert_eq!(both.user_fate(&options), Fate::Deactivate(Reason::DisabledInSource));
+        assert_eq!(fate(both, &options), Fate::Deactivate(Reason::DisabledInSource));
         let jit = Facts { record: Record::Jit, ..both };
-        assert_eq!(jit.user_fate(&options), Fate::LeaveAlone);
+        assert_eq!(fate(jit, &options), Fate::LeaveAlone);
+    }
+
+    #[test]
+    fn of_several_causes_the_strictest_that_has_lasted_long_enough_wins() {
+        // rule D1
+        let mut options = Options::default();
+        options.users.left_scope = Deprovision::Delete;
+        let both = Facts {
+            presence: Presence::Read,
+            entitled: Entitled::No,
+            record: Record::Synced,
+            disabled: true,
+            enabled: false,
+            exists: false,
+        };
+        let is_due = |cause| cause == Reason::DisabledInSource;
+        let mut grace = Grace::new(&is_due);
+        assert_eq!(both.user_fate(&options, &mut grace), Fate::Deactivate(Reason::DisabledInSource));
+        assert_eq!(grace.into_waiting(), [(Reason::LeftScope, Deprovision::Delete)]);
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::escape::Escaped;
 use crate::id::{SourceAnchor, StoreId};
-use crate::model::{Kind, Principal};
+use crate::model::{Kind, Principal, Timestamp};
 
 /// Something that a person should know. Diagnostics may repeat on every run; they stop nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,6 +93,62 @@ pub enum Diagnostic {
         /// Levels of groups below it.
         depth: u32,
     },
+    /// Nothing is remembered of earlier runs, though the store holds records of ours: grace periods and the window of the limits
+    /// start anew (rule D7).
+    NoMemory,
+    /// An earlier run told a later time. Until that is reached, no period and no window grows older (rule D7).
+    ClockWentBack {
+        /// The latest time told.
+        latest: Timestamp,
+    },
+    /// The source had come further in an earlier run: an old replica or a restored backup answers. The read counts as partial,
+    /// until [`RunState::accept_source`](crate::RunState::accept_source) (rule C6).
+    OlderSource {
+        /// Which replica.
+        replica: String,
+        /// How far it had come.
+        known: u64,
+        /// How far it has come now.
+        found: u64,
+    },
+    /// An object that must be visible was not read, so that the read of its kind counts as partial (rule C6).
+    CanaryMissing {
+        /// A user or a group.
+        kind: Kind,
+        /// Which.
+        anchor: SourceAnchor,
+    },
+    /// An entitled, enabled account is inactive because somebody else made it so; that stays (rule A7).
+    Locked {
+        /// Whose account.
+        anchor: SourceAnchor,
+    },
+    /// A value comes back different each time that it was written. It is left alone until it changes in the source (rule A4).
+    Flapping {
+        /// A user or a group.
+        kind: Kind,
+        /// Whose attribute.
+        anchor: SourceAnchor,
+        /// The attribute.
+        attribute: String,
+    },
+    /// The one record without a link that matches an object is not adopted (rule M3).
+    NotAdopted {
+        /// A user or a group.
+        kind: Kind,
+        /// The object.
+        anchor: SourceAnchor,
+        /// The record.
+        id: StoreId,
+        /// Why not.
+        because: NotAdopted,
+    },
+    /// Approved operations, or members of lists, that are not planned any more, are planned with other values, or have run under
+    /// the approval before (rule D5).
+    UnusedApprovals {
+        /// How many.
+        count: u64,
+    },
     /// A group's list holds members that may hide others: unresolved ones, or groups that were not read (rule E9).
     OpaqueMembers {
         /// The group.
@@ -116,6 +172,21 @@ pub enum Ambiguity {
     SeveralAnchors,
     /// Its record is of the other kind than the object.
     OtherKind,
+    /// More than one record without a link matches it, or another object matches the same one (rule M3).
+    SeveralCandidates,
+}
+
+/// Why a matching record is not adopted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotAdopted {
+    /// It is inactive.
+    Inactive,
+    /// It is protected.
+    Protected,
+    /// A record that has a link has the same values.
+    LinkedToo,
 }
 
 impl fmt::Display for Diagnostic {
@@ -139,6 +210,7 @@ impl fmt::Display for Diagnostic {
                     Ambiguity::SeveralRecords => "more than one store record carries it",
                     Ambiguity::SeveralAnchors => "its store record carries another anchor, too",
                     Ambiguity::OtherKind => "its store record is of the other kind",
+                    Ambiguity::SeveralCandidates => "nobody can tell which record without a link is its own",
                 };
                 write!(f, "ambiguous: {anchor}: {why}")
             }
@@ -172,6 +244,37 @@ impl fmt::Display for Diagnostic {
             Self::Unread { anchor } => write!(f, "{anchor} is entitled but was not read: left as it is"),
             Self::DeepNesting { group, depth } => {
                 write!(f, "groups are nested {depth} levels deep below {group}")
+            }
+            Self::NoMemory => f.write_str(
+                "nothing is remembered of earlier runs: grace periods and the window of the limits start anew",
+            ),
+            Self::ClockWentBack { latest } => {
+                write!(f, "an earlier run told a later time ({}): no period grows older until then", latest.0)
+            }
+            Self::OlderSource { replica, known, found } => {
+                let replica = Escaped(replica);
+                write!(f, "the source {replica} had come to {known} before and has come to {found} now: taken for partial")
+            }
+            Self::CanaryMissing { kind, anchor } => {
+                write!(f, "{kind} {anchor} must be visible and was not read: the read of {kind}s is taken for partial")
+            }
+            Self::Locked { anchor } => {
+                write!(f, "user {anchor} was made inactive by somebody else, and stays so")
+            }
+            Self::Flapping { kind, anchor, attribute } => {
+                let attribute = Escaped(attribute);
+                write!(f, "{attribute} of {kind} {anchor} does not stay as it is written: left alone until it changes")
+            }
+            Self::NotAdopted { kind, anchor, id, because } => {
+                let why = match because {
+                    NotAdopted::Inactive => "is inactive",
+                    NotAdopted::Protected => "is protected",
+                    NotAdopted::LinkedToo => "shares its values with a record that has a link",
+                };
+                write!(f, "{kind} {anchor} matches record {id}, which {why}: not adopted")
+            }
+            Self::UnusedApprovals { count } => {
+                write!(f, "{count} approved operations are done, or not planned like that any more")
             }
             Self::OpaqueMembers { group, count } => {
                 write!(

@@ -1,20 +1,23 @@
 //! Step 4: what has to change, object by object. Nothing here knows limits or order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{AttributeTable, Attributes};
 use crate::correlate::{Fate, Presence, Reason, Situation};
 use crate::diagnostic::{Ambiguity, Diagnostic};
+use crate::fingerprint::Fingerprint;
 use crate::graph::Graph;
 use crate::id::{SourceAnchor, StoreId};
-use crate::model::{Kind, Origin};
+use crate::model::{DeactivatedBy, Kind, Origin};
 use crate::object::{Object, Objects, reason};
-use crate::options::{Deprovision, Extent, Options};
+use crate::options::{Deprovision, Extent, Options, Reactivate};
+use crate::release::release;
+use crate::run::Memory;
 use crate::snapshot::NONE;
-use crate::store::{Activation, Change};
-use crate::unique::{Settlement, settle};
+use crate::store::{Activation, Change, DeactivationMemory};
+use crate::unique::{Moves, Settlement, settle};
 use crate::value::{Desired, Rules};
 
 /// Why an operation is planned (rule P5). A grant can be explained by its path; a removal says that no path is left.
@@ -24,6 +27,8 @@ use crate::value::{Desired, Rules};
 pub enum Cause {
     /// Entitled, and not there yet.
     Entitled,
+    /// An entitled object without a record matches this one, which has no link (rule M3).
+    Matched,
     /// Mapped attributes differ.
     Changed,
     /// A user who came by sign-in is entitled now (rule J2).
@@ -38,6 +43,8 @@ pub enum Cause {
     DisabledInSource,
     /// No path leads from the group to this member any more.
     NoPath,
+    /// The member will be deleted after a grace period; memberships end at once (rule D1).
+    MemberLeaving,
     /// Somebody else put the member in (rule D6).
     Unmanaged,
     /// The member is deleted, and the store wants memberships removed first (rule D2).
@@ -48,6 +55,8 @@ pub enum Cause {
     GroupRetired,
     /// Gives a unique value free for another one of a cycle (rule P6).
     Swap,
+    /// Gives up a name that is its own no more, for somebody who is entitled to it (rule M4).
+    NameReleased,
     /// A sign-in (rule J1).
     SignIn,
 }
@@ -83,6 +92,8 @@ pub(crate) enum Act {
         changes: Vec<Change>,
         adopt: bool,
     },
+    /// Gives the record its link.
+    Adopt,
     Deactivate,
     Reactivate,
     Delete,
@@ -128,6 +139,8 @@ pub enum BlockReason {
     MembersUnlisted,
     /// A protected record is concerned (rule M8).
     Protected,
+    /// The options take nobody out of a group.
+    RemovalsOff,
 }
 
 /// Everything that has to change.
@@ -141,6 +154,10 @@ pub(crate) struct Draft {
     pub(crate) frees: Vec<(Kind, u32, u32, String)>,
     /// Managed records that are wanted no more and stay.
     pub(crate) kept: Vec<(Kind, u32)>,
+    /// Updates that only give a name up, with the objects that take it.
+    pub(crate) released: Vec<(Kind, u32, BTreeSet<u32>)>,
+    /// Values that differ although they were written, and how often they were (rule A4).
+    pub(crate) written: BTreeMap<Fingerprint, u8>,
 }
 
 /// Compares all objects of one kind and adds what has to change. Near linear.
@@ -150,16 +167,24 @@ pub(crate) fn diff(
     objects: &Objects,
     options: &Options,
     rules: &Rules<'_>,
+    memory: &Memory,
 ) {
     let links = graph.links;
-    let full = options.extent == Extent::Full;
-    let plain = if full { plainly_settled(graph, objects, rules) } else { vec![false; objects.all.len()] };
+    let makes = options.extent != Extent::ProvenRemovals;
+    let plain = if makes { plainly_settled(graph, objects, rules) } else { vec![false; objects.all.len()] };
+    let frozen = frozen(draft, graph, objects, rules, &plain, memory);
+    let nobody = BTreeSet::new();
+    let changes = options.extent == Extent::Full;
     let settlements: BTreeMap<usize, Settlement> = rules
         .rules
         .iter()
         .enumerate()
-        .filter(|(_, rule)| full && rule.schema.unique)
-        .map(|(number, rule)| (number, settle(objects, links, rule, &plain)))
+        .filter(|(_, rule)| makes && rule.schema.unique)
+        .map(|(number, rule)| {
+            let frozen = frozen.get(&number).unwrap_or(&nobody);
+            let moves = Moves { changes, releases: changes && options.release_names, frozen };
+            (number, settle(objects, links, rule, &plain, moves))
+        })
         .collect();
     for (&number, settlement) in &settlements {
         let target = rules.rules[number].target;
@@ -167,11 +192,91 @@ pub(crate) fn diff(
             settlement.frees.iter().map(|&(taker, holder)| (objects.kind, taker, holder, target.to_owned()));
         draft.frees.extend(frees);
     }
-    let mut differ =
-        Differ { draft, graph, objects, options, rules, settlements: &settlements, plain: &plain };
+    let mut differ = Differ {
+        draft,
+        graph,
+        objects,
+        options,
+        rules,
+        settlements: &settlements,
+        plain: &plain,
+        frozen: &frozen,
+    };
     for (number, object) in objects.all.iter().enumerate() {
         differ.object(number as u32, object);
     }
+    release(draft, links, objects, rules, &settlements);
+}
+
+/// Per rule the objects whose value was written so often, and never stayed, that it is left alone now (rule A4). Notes on the
+/// way what is still different after it was written.
+fn frozen(
+    draft: &mut Draft,
+    graph: &Graph<'_>,
+    objects: &Objects,
+    rules: &Rules<'_>,
+    plain: &[bool],
+    memory: &Memory,
+) -> BTreeMap<usize, BTreeSet<u32>> {
+    let mut frozen: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+    if !memory.has_written() {
+        return frozen;
+    }
+    let links = graph.links;
+    for (number, object) in objects.all.iter().enumerate().filter(|&(number, _)| !plain[number]) {
+        if !object.is_entitled() || object.barred || object.record == NONE || object.source == NONE {
+            continue;
+        }
+        let source = match objects.kind {
+            Kind::User => links.source.user_row(object.source as usize),
+            Kind::Group => links.source.group_row(object.source as usize),
+        };
+        let stored = links.store.attributes(objects.kind, object.record as usize);
+        let anchor = links.anchor(object.node);
+        for (index, rule) in rules.rules.iter().enumerate() {
+            let desired = rule.desired(source);
+            if rule.is_settled(&desired, stored) {
+                continue;
+            }
+            let value = written_value(objects.kind, anchor, rule.target, desired.values());
+            let record = || {
+                let all = rules.rules.iter().map(|rule| (rule.target, rule.desired(source).to_vec()));
+                let all: Vec<(&str, Vec<String>)> = all.collect();
+                let values = all.iter().flat_map(|(name, values)| values.iter().map(|v| (*name, v.as_str())));
+                written_record(objects.kind, anchor, values)
+            };
+            let times = memory.writes(value, record);
+            if times > 0 {
+                draft.written.insert(value, times);
+            }
+            if Memory::is_flapping(times) {
+                frozen.entry(index).or_default().insert(number as u32);
+            }
+        }
+    }
+    frozen
+}
+
+/// What stands for one written value in the [`RunState`](crate::RunState).
+pub(crate) fn written_value<'v>(
+    kind: Kind,
+    anchor: &'v str,
+    attribute: &'v str,
+    values: impl Iterator<Item = &'v str>,
+) -> Fingerprint {
+    let kind = if kind == Kind::User { "user" } else { "group" };
+    Fingerprint::of(["value", kind, anchor, attribute].into_iter().chain(values))
+}
+
+/// What stands for all values that a create wrote.
+pub(crate) fn written_record<'v>(
+    kind: Kind,
+    anchor: &'v str,
+    values: impl Iterator<Item = (&'v str, &'v str)>,
+) -> Fingerprint {
+    let kind = if kind == Kind::User { "user" } else { "group" };
+    let values = values.flat_map(|(name, value)| [name, value]);
+    Fingerprint::of(["record", kind, anchor].into_iter().chain(values))
 }
 
 struct Differ<'a, 'd> {
@@ -182,6 +287,7 @@ struct Differ<'a, 'd> {
     rules: &'a Rules<'a>,
     settlements: &'a BTreeMap<usize, Settlement>,
     plain: &'a [bool],
+    frozen: &'a BTreeMap<usize, BTreeSet<u32>>,
 }
 
 /// Which objects have everything that they shall have. Most have, in most runs: this is the one look at their attributes.
@@ -206,8 +312,11 @@ impl<'a> Differ<'a, '_> {
         self.findings(object);
         self.blocked(number, object);
         let (before, kept) = (self.draft.steps.len(), self.draft.kept.len());
+        if object.adopting {
+            self.step(number, Act::Adopt, Cause::Matched);
+        }
         self.lifecycle(number, object);
-        if self.options.extent == Extent::Full && object.is_entitled() && !object.barred {
+        if self.options.extent != Extent::ProvenRemovals && object.is_entitled() && !object.barred {
             match object.fate {
                 Fate::Create if object.unknown => {}
                 Fate::Create => self.create(number, object),
@@ -255,14 +364,28 @@ impl<'a> Differ<'a, '_> {
             }
             Fate::Keep => self.draft.kept.push((kind, number)),
             Fate::Compare => {
-                let grant =
-                    kind == Kind::User && !active && !object.unknown && !object.barred && can_deactivate;
-                if grant && self.options.extent == Extent::Full {
+                let enabled = !object.disabled && !object.unknown && !object.barred;
+                let inactive = kind == Kind::User && !active && can_deactivate;
+                if !inactive || !enabled || self.options.extent == Extent::ProvenRemovals {
+                    return;
+                }
+                if self.is_locked(record) {
+                    let anchor = self.anchor(object);
+                    self.draft.diagnostics.push(Diagnostic::Locked { anchor });
+                } else {
                     self.step(number, Act::Reactivate, Cause::Enabled);
                 }
             }
             Fate::Ignore | Fate::Create | Fate::LeaveAlone => {}
         }
+    }
+
+    /// Whether somebody else made a record inactive, and the store remembers it (rule A7).
+    fn is_locked(&self, record: u32) -> bool {
+        let store = self.graph.links.store;
+        self.options.reactivate == Reactivate::OwnOnly
+            && store.capabilities.deactivation == DeactivationMemory::Remembered
+            && store.users[record as usize].deactivated_by == DeactivatedBy::Other
     }
 
     fn create(&mut self, number: u32, object: &Object) {
@@ -300,7 +423,8 @@ impl<'a> Differ<'a, '_> {
         let source = self.source(object);
         let stored = self.graph.links.store.attributes(self.objects.kind, object.record as usize);
         let mut changes = Vec::new();
-        let rules = if self.plain[number as usize] { &[] } else { self.rules.rules.as_slice() };
+        let settled = self.plain[number as usize] || self.options.extent != Extent::Full;
+        let rules = if settled { &[] } else { self.rules.rules.as_slice() };
         for (index, rule) in rules.iter().enumerate() {
             let desired = rule.desired(source);
             if desired == Desired::Empty && rule.required {
@@ -308,6 +432,12 @@ impl<'a> Differ<'a, '_> {
                 continue;
             }
             if rule.is_settled(&desired, stored) {
+                continue;
+            }
+            if self.frozen.get(&index).is_some_and(|objects| objects.contains(&number)) {
+                let (kind, anchor) = (self.objects.kind, self.anchor(object));
+                let attribute = rule.target.to_owned();
+                self.draft.diagnostics.push(Diagnostic::Flapping { kind, anchor, attribute });
                 continue;
             }
             if let Some(holder) = self.conflict(index, number) {
@@ -321,6 +451,7 @@ impl<'a> Differ<'a, '_> {
             changes.push(Change { attribute, old: rule.held_sorted(stored), new: desired.to_vec() });
         }
         let adopt = self.objects.kind == Kind::User
+            && !object.adopting
             && self.graph.links.store.users[object.record as usize].origin == Some(Origin::Jit);
         if adopt || !changes.is_empty() {
             let cause = if adopt { Cause::Adopted } else { Cause::Changed };
@@ -381,6 +512,10 @@ impl<'a> Differ<'a, '_> {
         if quarantined && object.situation != Situation::Nothing {
             self.draft.diagnostics.push(Diagnostic::Quarantined { kind, anchor: anchor() });
         }
+        if object.unclear {
+            let reason = Ambiguity::SeveralCandidates;
+            self.draft.diagnostics.push(Diagnostic::Ambiguous { anchor: anchor(), reason });
+        }
         if object.barred && object.situation != Situation::Nothing {
             let nodes = match object.record {
                 NONE => std::slice::from_ref(&object.node),
@@ -418,7 +553,7 @@ impl<'a> Differ<'a, '_> {
 
     /// Rule C7: what would have happened, had more been known.
     fn blocked(&mut self, number: u32, object: &Object) {
-        if object.record == NONE || object.protected {
+        if object.record == NONE || object.protected || self.options.extent == Extent::NewEntitlements {
             return;
         }
         let (deleted, left_scope) = match self.objects.kind {

@@ -151,6 +151,32 @@ impl Evidence {
         Ok(format!("digraph membership {{\n{}\n}}\n", lines.join("\n")))
     }
 
+    /// For each node the assigned one over which it is entitled, as [`explain`](Self::explain) says; `NONE`: not entitled.
+    /// Linear.
+    pub(crate) fn roots(&self) -> Vec<u32> {
+        let mut roots = vec![NONE; self.classes.len()];
+        let mut queue: VecDeque<u32> = VecDeque::new();
+        let mut starts = self.assigned.clone();
+        starts.sort_unstable_by(|&a, &b| self.source.anchors.text(a).cmp(self.source.anchors.text(b)));
+        for start in starts {
+            if roots[start as usize] == NONE
+                && !matches!(self.classes[start as usize], Class::Gone | Class::Other)
+            {
+                roots[start as usize] = start;
+                queue.push_back(start);
+            }
+        }
+        while let Some(node) = queue.pop_front() {
+            for child in self.children(node) {
+                if roots[child as usize] == NONE {
+                    roots[child as usize] = roots[node as usize];
+                    queue.push_back(child);
+                }
+            }
+        }
+        roots
+    }
+
     fn node(&self, anchor: &SourceAnchor) -> Result<u32, ExplainError> {
         self.source.anchors.find(anchor.as_str()).ok_or(ExplainError::NotRead)
     }

@@ -54,6 +54,8 @@ pub(crate) struct Graph<'a> {
     /// Per group row: how many of its members may hide others.
     pub(crate) hiding: Vec<u32>,
     pub(crate) nesting: Nesting,
+    /// Most members that are taken over from nested groups (rule S1).
+    merged_members: usize,
 }
 
 impl<'a> Graph<'a> {
@@ -83,7 +85,8 @@ impl<'a> Graph<'a> {
                     && hiding[group] == 0
             })
             .collect();
-        Self { links, classes, whole, hiding, nesting: options.nesting }
+        let merged_members = options.limits.merged_members;
+        Self { links, classes, whole, hiding, nesting: options.nesting, merged_members }
     }
 
     /// Every node reached from these, themselves included; group rows are walked through where nesting counts.
@@ -119,7 +122,8 @@ impl<'a> Graph<'a> {
     /// Flattens: for each component of the groups below `wanted` its members, children before parents (rules E4, E5).
     ///
     /// Each component's set is made once and kept only as long as a parent still needs it. The sum of all flattened
-    /// memberships is bounded before the memory for it is taken (rule S1).
+    /// memberships is bounded before the memory for it is taken, and so is the work: many parents over the same many groups
+    /// take far more steps than the result has members (rule S1).
     pub(crate) fn flatten(
         &self,
         wanted: &[bool],
@@ -127,58 +131,47 @@ impl<'a> Graph<'a> {
         mut visit: impl FnMut(Component<'_>),
     ) -> Result<(), LimitExceeded> {
         let found = self.components(wanted);
-        // Where the bound could be passed at all, it is counted out first: what is refused leaves nothing behind.
-        if self.at_most(&found, wanted) > most {
+        // Where a bound could be passed at all, it is counted out first: what is refused leaves nothing behind.
+        let (memberships, merged) = self.at_most(&found, wanted);
+        if memberships > most || merged > self.merged_members {
             self.run(&found, wanted, most, |_| ())?;
         }
         self.run(&found, wanted, most, &mut visit)
     }
 
-    /// A number that the sum of all flattened memberships does not exceed; linear in the edges.
-    fn at_most(&self, (components, component_of): &(Vec<Vec<usize>>, Vec<u32>), wanted: &[bool]) -> usize {
-        let mut bounds: Vec<usize> = Vec::with_capacity(components.len());
-        let mut total = 0usize;
-        for groups in components {
-            let mut bound = 0usize;
-            for &group in groups {
-                bound = bound.saturating_add(self.links.source.members_of(group).len());
-                for child in self.nested(group) {
-                    bound =
-                        bound.saturating_add(bounds.get(component_of[child] as usize).copied().unwrap_or(0));
-                }
-            }
-            let bound = bound.min(self.classes.len());
+    /// Numbers that the sum of all flattened memberships and that of all members taken over from nested groups do not
+    /// exceed; linear in the edges.
+    fn at_most(&self, found: &Components, wanted: &[bool]) -> (usize, usize) {
+        let mut bounds: Vec<usize> = Vec::with_capacity(found.groups.len());
+        let (mut total, mut merged) = (0usize, 0usize);
+        for (number, groups) in found.groups.iter().enumerate() {
+            let direct = groups.iter().map(|&group| self.links.source.members_of(group).len());
+            let nested = found.children(number).iter().map(|&child| bounds[child as usize]);
+            let nested = nested.fold(0, usize::saturating_add);
+            let bound = direct.fold(nested, usize::saturating_add).min(self.classes.len());
             let shared_by = groups.iter().filter(|&&group| wanted[group]).count();
             total = total.saturating_add(bound.saturating_mul(shared_by.max(1)));
+            merged = merged.saturating_add(nested);
             bounds.push(bound);
         }
-        total
+        (total, merged)
     }
 
     fn run(
         &self,
-        (components, component_of): &(Vec<Vec<usize>>, Vec<u32>),
+        found: &Components,
         wanted: &[bool],
         most: usize,
         mut visit: impl FnMut(Component<'_>),
     ) -> Result<(), LimitExceeded> {
         let source = self.links.source;
-        let mut pending = vec![0u32; components.len()];
-        for (number, groups) in components.iter().enumerate() {
-            for &group in groups {
-                for child in self.nested(group) {
-                    let child = component_of[child] as usize;
-                    if child != number {
-                        pending[child] += 1;
-                    }
-                }
-            }
-        }
-        let mut lists: Vec<Flat> = Vec::with_capacity(components.len());
+        let mut pending = vec![0u32; found.groups.len()];
+        found.children.iter().for_each(|&child| pending[child as usize] += 1);
+        let mut lists: Vec<Flat> = Vec::with_capacity(found.groups.len());
         let mut stamps = vec![u32::MAX; self.classes.len()];
         let mut members: Vec<u32> = Vec::new();
-        let mut total = 0usize;
-        for (number, groups) in components.iter().enumerate() {
+        let (mut total, mut merged) = (0usize, 0usize);
+        for (number, groups) in found.groups.iter().enumerate() {
             let stamp = number as u32;
             members.clear();
             let mut add = |node: u32, members: &mut Vec<u32>| {
@@ -186,7 +179,7 @@ impl<'a> Graph<'a> {
                     members.push(node);
                 }
             };
-            let (mut whole, mut cyclic, mut depth) = (true, groups.len() > 1, 0);
+            let (mut whole, mut depth) = (true, 0);
             for &group in groups {
                 whole &= self.whole[group];
                 for &member in source.members_of(group) {
@@ -194,29 +187,25 @@ impl<'a> Graph<'a> {
                         add(member, &mut members);
                     }
                 }
-                for child in self.nested(group) {
-                    let child = component_of[child] as usize;
-                    if child == number {
-                        cyclic = true;
-                        continue;
-                    }
-                    if let Some(list) = lists.get_mut(child) {
-                        whole &= list.whole;
-                        depth = depth.max(list.depth + 1);
-                        for &node in &*list.members {
-                            add(node, &mut members);
-                        }
-                        pending[child] -= 1;
-                        if pending[child] == 0 {
-                            list.members = Box::default();
-                        }
-                    }
+            }
+            for &child in found.children(number) {
+                let list = &mut lists[child as usize];
+                merged = merged.saturating_add(list.members.len());
+                within(merged, self.merged_members, "merged members of nested groups")?;
+                whole &= list.whole;
+                depth = depth.max(list.depth + 1);
+                for &node in &*list.members {
+                    add(node, &mut members);
+                }
+                pending[child as usize] -= 1;
+                if pending[child as usize] == 0 {
+                    list.members = Box::default();
                 }
             }
             let shared_by = groups.iter().filter(|&&group| wanted[group]).count();
             total = total.saturating_add(members.len().saturating_mul(shared_by.max(1)));
             within(total, most, "flattened memberships")?;
-            visit(Component { groups, members: &members, whole, cyclic, depth });
+            visit(Component { groups, members: &members, whole, cyclic: found.cyclic[number], depth });
             let members = if pending[number] > 0 { members.as_slice().into() } else { Box::default() };
             lists.push(Flat { members, whole, depth });
         }
@@ -233,9 +222,8 @@ impl<'a> Graph<'a> {
             .filter_map(|&member| self.links.group_row(member))
     }
 
-    /// The strongly connected components of the groups at and below `wanted`, children first, and the component of each
-    /// group row.
-    fn components(&self, wanted: &[bool]) -> (Vec<Vec<usize>>, Vec<u32>) {
+    /// The strongly connected components of the groups at and below `wanted`.
+    fn components(&self, wanted: &[bool]) -> Components {
         let groups = self.links.source.groups.len();
         let mut below = wanted.to_vec();
         let mut queue: Vec<usize> = (0..groups).filter(|&group| wanted[group]).collect();
@@ -265,7 +253,48 @@ impl<'a> Graph<'a> {
                 component_of[group] = number as u32;
             }
         }
-        (components, component_of)
+        drop(graph);
+        let mut found = Components::with_capacity(components.len());
+        // Per component the one that was last seen to hold it: several edges between two components are one.
+        let mut held_by = vec![u32::MAX; components.len()];
+        for (number, groups) in components.into_iter().enumerate() {
+            let mut cyclic = groups.len() > 1;
+            for child in groups.iter().flat_map(|&group| self.nested(group)) {
+                let child = component_of[child];
+                cyclic |= child == number as u32;
+                let new = std::mem::replace(&mut held_by[child as usize], number as u32) != number as u32;
+                if new && child != number as u32 {
+                    found.children.push(child);
+                }
+            }
+            found.starts.push(found.children.len());
+            found.cyclic.push(cyclic);
+            found.groups.push(groups);
+        }
+        found
+    }
+}
+
+/// Groups that reach each other are one component; children come before parents.
+struct Components {
+    /// Group rows.
+    groups: Vec<Vec<usize>>,
+    cyclic: Vec<bool>,
+    /// The components nested in each, each once, one list after the other.
+    children: Vec<u32>,
+    starts: Vec<usize>,
+}
+
+impl Components {
+    fn with_capacity(count: usize) -> Self {
+        let (groups, cyclic) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut starts = Vec::with_capacity(count + 1);
+        starts.push(0);
+        Self { groups, cyclic, children: Vec::new(), starts }
+    }
+
+    fn children(&self, number: usize) -> &[u32] {
+        &self.children[self.starts[number]..self.starts[number + 1]]
     }
 }
 
@@ -333,7 +362,7 @@ fn is_proven_absent(links: &Links<'_>, node: u32) -> bool {
     let user = source.is_hinted(node, MemberKind::User) || links.record(Kind::User, node).is_some();
     let group = source.is_hinted(node, MemberKind::Group) || links.record(Kind::Group, node).is_some();
     let elsewhere = source.is_hinted(node, MemberKind::Other) || source.is_hinted(node, MemberKind::Foreign);
-    let (users, groups) = (source.users_read.is_complete(), source.groups_read.is_complete());
+    let (users, groups) = (links.read(Kind::User).is_complete(), links.read(Kind::Group).is_complete());
     match (user, group) {
         (false, false) if elsewhere => false,
         (false, false) => users && groups,

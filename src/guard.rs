@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::approved::Approved;
 use crate::diff::{Act, Cause, Draft, MemberRef, Step};
 use crate::links::Links;
-use crate::model::Kind;
+use crate::model::{Kind, Period};
 use crate::object::{Object, Objects};
 use crate::options::{Guards, Limit, OnTrip};
+use crate::run::Memory;
 use crate::snapshot::NONE;
 use crate::value::Rules;
 
@@ -31,6 +33,8 @@ pub enum LimitName {
     RemovalsPerGroup,
     /// Cleared values of one attribute.
     ClearsPerAttribute,
+    /// Adopted records.
+    Adoptions,
     /// Growth.
     Grants,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Trip {
     pub(crate) planned: u64,
     pub(crate) allowed: u64,
     pub(crate) base: u64,
+    /// Where the limit over several runs tripped: its window, and what earlier runs took of it.
+    pub(crate) window: Option<(Period, u64)>,
 }
 
 /// Which limits tripped, and for each step by which of them it is held; dependents are not in it yet.
@@ -67,16 +73,13 @@ pub(crate) struct Measured<'a> {
 impl Measured<'_> {
     fn managed(&self, kind: Kind) -> u64 {
         let objects = if kind == Kind::User { self.users } else { self.groups };
-        objects.of_record.iter().filter(|&&object| object != NONE).count() as u64
+        objects.all.iter().filter(|object| object.is_managed()).count() as u64
     }
 
     fn active_users(&self) -> u64 {
         let store = &self.links.store.users;
-        store
-            .iter()
-            .zip(&self.users.of_record)
-            .filter(|(user, object)| user.active && **object != NONE)
-            .count() as u64
+        let active = |object: &&Object| object.is_managed() && store[object.record as usize].active;
+        self.users.all.iter().filter(active).count() as u64
     }
 
     /// Managed records among the members of a group record.
@@ -92,8 +95,8 @@ impl Measured<'_> {
         };
         let members = store.members_of(group as usize).iter().filter(|&&id| {
             match (object(&store.user_of, self.users, id), object(&store.group_of, self.groups, id)) {
-                (Some(user), _) => counts(&self.users.all[user]),
-                (None, Some(_)) => true,
+                (Some(user), _) => self.users.all[user].is_managed() && counts(&self.users.all[user]),
+                (None, Some(group)) => self.groups.all[group].is_managed(),
                 (None, None) => false,
             }
         });
@@ -101,8 +104,8 @@ impl Measured<'_> {
     }
 
     fn memberships(&self) -> u64 {
-        let managed = self.groups.of_record.iter().enumerate().filter(|&(_, &object)| object != NONE);
-        managed.map(|(group, _)| self.managed_members(group as u32)).sum()
+        let managed = self.groups.all.iter().filter(|group| group.is_managed());
+        managed.map(|group| self.managed_members(group.record)).sum()
     }
 
     /// Managed records that have a value.
@@ -112,13 +115,14 @@ impl Measured<'_> {
             Kind::Group => (self.groups, self.group_rules),
         };
         let Some(rule) = rules.rules.iter().find(|rule| rule.target == attribute) else { return 0 };
-        let managed = (0..objects.of_record.len()).filter(|&row| objects.of_record[row] != NONE);
-        managed.filter(|&row| rule.held(self.links.store.attributes(kind, row)).next().is_some()).count()
-            as u64
+        let has = |object: &&Object| {
+            rule.held(self.links.store.attributes(kind, object.record as usize)).next().is_some()
+        };
+        objects.all.iter().filter(|object| object.is_managed()).filter(has).count() as u64
     }
 
     /// Managed members that go with a deleted group, but for those who are deleted themselves.
-    fn lost_with(&self, step: &Step) -> u64 {
+    pub(crate) fn lost_with(&self, step: &Step) -> u64 {
         if step.kind != Kind::Group || !matches!(step.act, Act::Delete) {
             return 0;
         }
@@ -126,156 +130,212 @@ impl Measured<'_> {
     }
 }
 
-/// Whether a step removes members for its own sake, and not only before a delete.
+/// Whether members that leave for this cause leave for its own sake, and not only before a delete.
+pub(crate) fn is_ordinary_removal(cause: Cause) -> bool {
+    matches!(cause, Cause::NoPath | Cause::MemberLeaving | Cause::Unmanaged | Cause::GroupRetired)
+}
+
 fn ordinary_removals(step: &Step) -> Option<&[MemberRef]> {
-    match (&step.act, step.cause) {
-        (Act::Remove(members), Cause::NoPath | Cause::Unmanaged | Cause::GroupRetired) => Some(members),
+    match &step.act {
+        Act::Remove(members) if is_ordinary_removal(step.cause) => Some(members),
         _ => None,
     }
 }
 
-/// Judges a draft. Linear in steps; bases are counted only for limits that could trip.
-pub(crate) fn judge(draft: &Draft, measured: &Measured<'_>, guards: &Guards) -> Judgement {
-    let mut judgement = Judgement::default();
-    let steps = &draft.steps;
-    let count = |wanted: &dyn Fn(&Step) -> bool| steps.iter().filter(|step| wanted(step)).count() as u64;
-
+/// Judges a draft, but for what was approved. Linear in steps; bases are counted only for limits that could trip.
+pub(crate) fn judge(
+    draft: &Draft,
+    measured: &Measured<'_>,
+    guards: &Guards,
+    memory: &Memory,
+    approved: &Approved,
+) -> Judgement {
+    let mut judge =
+        Judge { steps: &draft.steps, measured, guards, memory, approved, judgement: Judgement::default() };
     let user_delete = |step: &Step| step.kind == Kind::User && matches!(step.act, Act::Delete);
-    judgement.limit(
-        LimitName::UserDeletes,
-        guards.user_deletes,
-        count(&user_delete),
-        steps,
-        user_delete,
-        || measured.managed(Kind::User),
-    );
+    judge.each(LimitName::UserDeletes, guards.user_deletes, user_delete, || measured.managed(Kind::User));
     let deactivation = |step: &Step| matches!(step.act, Act::Deactivate);
-    judgement.limit(
-        LimitName::Deactivations,
-        guards.deactivations,
-        count(&deactivation),
-        steps,
-        deactivation,
-        || measured.active_users(),
-    );
+    judge.each(LimitName::Deactivations, guards.deactivations, deactivation, || measured.active_users());
     let group_delete = |step: &Step| step.kind == Kind::Group && matches!(step.act, Act::Delete);
-    judgement.limit(
-        LimitName::GroupDeletes,
-        guards.group_deletes,
-        count(&group_delete),
-        steps,
-        group_delete,
-        || measured.managed(Kind::Group),
-    );
-
-    let lost = |step: &Step| {
-        ordinary_removals(step).map_or(measured.lost_with(step), |members| members.len() as u64)
-    };
-    let in_all = steps.iter().map(lost).sum();
-    let removal = |step: &Step| lost(step) > 0;
-    judgement.limit(LimitName::RemovalsInAll, guards.removals_in_all, in_all, steps, removal, || {
-        measured.memberships()
+    judge.each(LimitName::GroupDeletes, guards.group_deletes, group_delete, || measured.managed(Kind::Group));
+    judge.removals_in_all();
+    judge.removals_per_group();
+    judge.clears_per_attribute();
+    let adoption = |step: &Step| matches!(step.act, Act::Adopt);
+    judge.each(LimitName::Adoptions, guards.adoptions, adoption, || {
+        measured.managed(Kind::User) + measured.managed(Kind::Group)
     });
-    judgement.per_group(guards.removals_per_group, steps, measured);
-    judgement.per_attribute(guards.clears_per_attribute, steps, measured);
-
-    let granted = |step: &Step| match &step.act {
-        Act::Add(members) => members.len() as u64,
-        Act::Create { .. } if step.kind == Kind::User => 1,
-        Act::Reactivate => 1,
-        _ => 0,
-    };
-    let grants = steps.iter().map(granted).sum();
-    let grant = |step: &Step| granted(step) > 0;
-    judgement.limit(LimitName::Grants, guards.grants, grants, steps, grant, || {
-        measured.managed(Kind::User) + measured.memberships()
-    });
-
+    judge.grants();
+    let mut judgement = judge.judgement;
     if guards.on_trip == OnTrip::Abort && !judgement.trips.is_empty() {
         let all: Vec<u32> = (0..judgement.trips.len() as u32).collect();
-        judgement.held = (0..steps.len() as u32).map(|step| (step, all.clone())).collect();
+        let steps = (0..draft.steps.len() as u32).filter(|&step| !approved.is_step(step));
+        judgement.held = steps.map(|step| (step, all.clone())).collect();
     }
     judgement
 }
 
-impl Judgement {
-    fn limit(
+struct Judge<'a> {
+    steps: &'a [Step],
+    measured: &'a Measured<'a>,
+    guards: &'a Guards,
+    memory: &'a Memory,
+    approved: &'a Approved,
+    judgement: Judgement,
+}
+
+/// Which limit, and of what.
+#[derive(Clone, Debug)]
+struct Of {
+    limit: LimitName,
+    group: Option<u32>,
+    attribute: Option<(Kind, String)>,
+}
+
+impl Of {
+    fn all(limit: LimitName) -> Self {
+        Self { limit, group: None, attribute: None }
+    }
+}
+
+impl Judge<'_> {
+    /// A limit that counts steps.
+    fn each(
         &mut self,
         name: LimitName,
         limit: Option<Limit>,
-        planned: u64,
-        steps: &[Step],
-        concerned: impl Fn(&Step) -> bool,
+        counts: impl Fn(&Step) -> bool,
         base: impl Fn() -> u64,
     ) {
-        let trip = |base, allowed| Trip { limit: name, group: None, attribute: None, planned, allowed, base };
-        self.trip(limit, planned, base, trip, || {
-            let concerned = steps.iter().enumerate().filter(|(_, step)| concerned(step));
-            concerned.map(|(number, _)| number as u32).collect()
-        });
+        let numbers = 0..self.steps.len() as u32;
+        let counted = numbers.filter(|&n| !self.approved.is_step(n) && counts(&self.steps[n as usize]));
+        let counted: Vec<u32> = counted.collect();
+        self.trip(Of::all(name), limit, counted.len() as u64, base, &counted);
     }
 
-    fn trip(
+    /// A limit that counts what each step is worth.
+    fn sum(
         &mut self,
+        name: LimitName,
         limit: Option<Limit>,
-        planned: u64,
+        worth: impl Fn(u32, &Step) -> u64,
         base: impl Fn() -> u64,
-        trip: impl Fn(u64, u64) -> Trip,
-        steps: impl Fn() -> Vec<u32>,
     ) {
-        // What the floor allows needs no base.
-        let Some(limit) = limit.filter(|limit| planned > limit.floor) else { return };
-        let base = base();
-        let allowed = limit.allowed(base);
-        if planned <= allowed {
-            return;
+        let mut counted = Vec::new();
+        let mut planned = 0;
+        for (number, step) in (0..).zip(self.steps) {
+            let worth = worth(number, step);
+            if worth > 0 {
+                counted.push(number);
+                planned += worth;
+            }
         }
-        let number = self.trips.len() as u32;
-        self.trips.push(trip(base, allowed));
-        for step in steps() {
-            self.held.entry(step).or_default().push(number);
-        }
+        self.trip(Of::all(name), limit, planned, base, &counted);
     }
 
-    fn per_group(&mut self, limit: Option<Limit>, steps: &[Step], measured: &Measured<'_>) {
-        for (number, step) in steps.iter().enumerate() {
+    fn removals_in_all(&mut self) {
+        let (measured, approved) = (self.measured, self.approved);
+        let lost = |number, step: &Step| match ordinary_removals(step) {
+            Some(members) => approved.others(number, members),
+            None if approved.is_step(number) => 0,
+            None => measured.lost_with(step),
+        };
+        let limit = self.guards.removals_in_all;
+        self.sum(LimitName::RemovalsInAll, limit, lost, || measured.memberships());
+    }
+
+    fn removals_per_group(&mut self) {
+        for (number, step) in (0..).zip(self.steps) {
             let Some(members) = ordinary_removals(step).filter(|_| step.cause != Cause::GroupRetired) else {
                 continue;
             };
-            let planned = members.len() as u64;
-            let record = measured.groups.all[step.object as usize].record;
-            let name = LimitName::RemovalsPerGroup;
-            let trip = |base, allowed| Trip {
-                limit: name,
-                group: Some(step.object),
-                attribute: None,
-                planned,
-                allowed,
-                base,
-            };
-            self.trip(limit, planned, || measured.managed_members(record), trip, || vec![number as u32]);
+            let planned = self.approved.others(number, members);
+            let record = self.measured.groups.all[step.object as usize].record;
+            let of = Of { group: Some(step.object), ..Of::all(LimitName::RemovalsPerGroup) };
+            let measured = self.measured;
+            let base = || measured.managed_members(record);
+            self.trip(of, self.guards.removals_per_group, planned, base, &[number]);
         }
     }
 
-    fn per_attribute(&mut self, limit: Option<Limit>, steps: &[Step], measured: &Measured<'_>) {
+    fn clears_per_attribute(&mut self) {
         let mut cleared: BTreeMap<(Kind, &str), Vec<u32>> = BTreeMap::new();
-        for (number, step) in steps.iter().enumerate() {
+        for (number, step) in (0..).zip(self.steps) {
             let Act::Update { changes, .. } = &step.act else { continue };
+            if self.approved.is_step(number) {
+                continue;
+            }
             for change in changes.iter().filter(|change| change.new.is_empty()) {
-                cleared.entry((step.kind, &change.attribute)).or_default().push(number as u32);
+                cleared.entry((step.kind, &change.attribute)).or_default().push(number);
             }
         }
         for ((kind, attribute), steps) in cleared {
-            let planned = steps.len() as u64;
-            let trip = |base, allowed| Trip {
-                limit: LimitName::ClearsPerAttribute,
-                group: None,
+            let of = Of {
                 attribute: Some((kind, attribute.to_owned())),
-                planned,
-                allowed,
-                base,
+                ..Of::all(LimitName::ClearsPerAttribute)
             };
-            self.trip(limit, planned, || measured.with_value(kind, attribute), trip, || steps.clone());
+            let measured = self.measured;
+            let base = || measured.with_value(kind, attribute);
+            self.trip(of, self.guards.clears_per_attribute, steps.len() as u64, base, &steps);
+        }
+    }
+
+    fn grants(&mut self) {
+        let (measured, approved) = (self.measured, self.approved);
+        let granted = |number, step: &Step| match &step.act {
+            Act::Add(members) => approved.others(number, members),
+            _ if approved.is_step(number) => 0,
+            Act::Create { .. } if step.kind == Kind::User => 1,
+            Act::Reactivate => 1,
+            _ => 0,
+        };
+        self.sum(LimitName::Grants, self.guards.grants, granted, || {
+            measured.managed(Kind::User) + measured.memberships()
+        });
+    }
+
+    /// Compares what is planned with what one run may do, then with what all runs of the window may do.
+    fn trip(&mut self, of: Of, limit: Option<Limit>, planned: u64, base: impl Fn() -> u64, steps: &[u32]) {
+        let Some(limit) = limit.filter(|_| planned > 0) else { return };
+        let spent = self.guards.window.map(|window| {
+            let group = of
+                .group
+                .map(|group| self.measured.links.anchor(self.measured.groups.all[group as usize].node));
+            let attribute = of.attribute.as_ref().map(|(kind, name)| (*kind, name.as_str()));
+            (window, self.memory.spent(of.limit, group, attribute, window.period))
+        });
+        // What the floor allows needs no base.
+        let narrow = spent.is_some_and(|(window, spent)| spent > 0 || window.percent < 100);
+        if planned <= limit.floor && !narrow {
+            return;
+        }
+        let base = base();
+        let mut trip = Trip {
+            limit: of.limit,
+            group: of.group,
+            attribute: of.attribute,
+            planned,
+            allowed: limit.allowed(base),
+            base,
+            window: None,
+        };
+        if planned <= trip.allowed {
+            let Some((window, spent)) = spent else { return };
+            // What was taken away in the window belonged to what there was; what was granted did not.
+            trip.base = match trip.limit {
+                LimitName::Grants | LimitName::Adoptions => base.saturating_sub(spent),
+                _ => base.saturating_add(spent),
+            };
+            trip.allowed = window.allowed(limit, trip.base);
+            trip.window = Some((window.period, spent));
+            if planned.saturating_add(spent) <= trip.allowed {
+                return;
+            }
+        }
+        let number = self.judgement.trips.len() as u32;
+        self.judgement.trips.push(trip);
+        for &step in steps {
+            self.judgement.held.entry(step).or_default().push(number);
         }
     }
 }

@@ -82,10 +82,13 @@ mod assignment;
 mod source;
 mod store;
 
+mod approval;
+mod fingerprint;
 mod host;
 mod mapping;
 mod options;
 mod run;
+mod schedule;
 
 mod read;
 mod snapshot;
@@ -94,14 +97,17 @@ mod graph;
 mod links;
 mod scope;
 
+mod adopt;
 mod correlate;
 mod object;
 
 mod diff;
 mod members;
+mod release;
 mod unique;
 mod value;
 
+mod approved;
 mod evidence;
 mod guard;
 mod plan;
@@ -116,9 +122,10 @@ pub mod adapter;
 pub mod memory;
 
 pub use apply::{ApplyError, ApplyOptions, ApplyReport, Outcome, Stop, apply};
+pub use approval::Approval;
 pub use assignment::{AssignmentPage, AssignmentSet};
 pub use attributes::Attributes;
-pub use diagnostic::{Ambiguity, Diagnostic};
+pub use diagnostic::{Ambiguity, Diagnostic, NotAdopted};
 pub use diff::{BlockReason, Cause};
 pub use error::{AdapterError, AssignmentError, ErrorKind, SourceError, StoreError};
 pub use escape::Escaped;
@@ -128,31 +135,37 @@ pub use host::{Cancellation, Event, Host, Progress, Retry, Timer};
 pub use id::{ExternalId, Issuer, MatchKey, MatchRule, SourceAnchor, StoreId, Version};
 pub use limits::Limits;
 pub use mapping::{AttributeMap, Mapping, MappingError, Missing, Sensitivity, Template};
-pub use model::{AccountState, Completeness, Existence, Kind, MemberKind, Origin, Principal, Timestamp};
+pub use model::{
+    AccountState, Completeness, DeactivatedBy, Existence, Kind, MemberKind, Origin, Period, Principal,
+    Timestamp,
+};
 pub use options::{
-    AllowEmpty, Deprovision, Extent, GroupPolicy, Guards, Leaves, Limit, Nesting, OnTrip, Options, Protected,
-    UnmanagedMembers, UserPolicy,
+    AllowEmpty, Canaries, Deprovision, Extent, GroupGrace, GroupPolicy, Guards, Leaves, Limit,
+    MemberRemovals, Nesting, OnTrip, Options, Preset, Protected, Reactivate, SoftMatch, UnmanagedMembers,
+    UserGrace, UserPolicy, Window,
 };
 pub use page::{PageEnd, PageToken};
 pub use plan::{
-    Action, Held, Members as PlanMembers, Operation, Plan, RemovalBlocked, Subject, TrippedLimit,
+    AccessImpact, Action, Affected, Gain, Held, HeldSet, Members as PlanMembers, Operation, PendingRemoval,
+    Plan, RemovalBlocked, Subject, TrippedLimit,
 };
 pub use planner::{PlanError, Reconciliation, plan, questions_for};
 pub use read::ReadError;
 pub use reconcile::{ReconcileError, reconcile};
 pub use run::{Run, RunState};
+pub use schedule::{Due, Schedule};
 pub use sign_in::{SignIn, sign_in};
 pub use snapshot::{
     Assignments, LimitExceeded, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot, StoreSnapshotBuilder,
 };
 pub use source::{
-    Asked, DirectorySource, GroupPage, GroupRow, Read, Select, SourceCapabilities, SourceIdentity, UserPage,
-    UserRow,
+    Asked, DirectorySource, Generation, GroupPage, GroupRow, Read, Select, SourceCapabilities,
+    SourceIdentity, UserPage, UserRow,
 };
 pub use store::{
-    Activation, AttributeSchema, Change, Concurrency, IdentityStore, MemberPage, Members,
-    MembershipsOnDelete, StoreCapabilities, StoreSelect, StoredGroupPage, StoredGroupRow, StoredUserPage,
-    StoredUserRow, Write, WriteBatch, WriteItem, Written,
+    Activation, Adoption, AttributeSchema, Change, Concurrency, DeactivationMemory, IdentityStore,
+    MemberPage, Members, MembershipsOnDelete, StoreCapabilities, StoreSelect, StoredGroupPage,
+    StoredGroupRow, StoredUserPage, StoredUserRow, Write, WriteBatch, WriteItem, Written,
 };
 
 /// The code of the README is compiled and run.

@@ -29,6 +29,9 @@ pub struct Limits {
     pub edges: usize,
     /// Memberships after flattening. Default 100 million.
     pub memberships: usize,
+    /// Members taken over from nested groups into the lists of the groups above, over all nestings: the work of
+    /// flattening. Many groups that all hold the same many groups have far more of them than memberships. Default 2 billion.
+    pub merged_members: usize,
     /// Operations in a plan. Default 10 million.
     pub operations: usize,
     /// Levels of nested groups beyond which the depth is reported; it is never cut (rule E7). Default 1,000.
@@ -49,6 +52,7 @@ impl Default for Limits {
             objects: 10_000_000,
             edges: 100_000_000,
             memberships: 100_000_000,
+            merged_members: 2_000_000_000,
             operations: 10_000_000,
             depth_reported: 1_000,
             pages: 10_000_000,

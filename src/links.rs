@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Issuer;
 use crate::intern::Interner;
-use crate::model::Kind;
+use crate::model::{Completeness, Kind};
 use crate::snapshot::{NONE, SourceData, StoreData};
 
 /// Both snapshots over one set of nodes: the anchors of the source first, then those that only the store knows.
@@ -26,6 +26,8 @@ pub(crate) struct Links<'a> {
     crowded: BTreeMap<u32, Vec<(Kind, u32)>>,
     /// Nodes whose links leave open who is meant.
     ambiguous: BTreeSet<u32>,
+    /// How much the reads of users and groups may mean, where that is less than they say themselves (rule C6).
+    voided: [Option<Completeness>; 2],
 }
 
 impl<'a> Links<'a> {
@@ -42,6 +44,7 @@ impl<'a> Links<'a> {
             group_records: vec![NONE; nodes],
             crowded: BTreeMap::new(),
             ambiguous: BTreeSet::new(),
+            voided: [None, None],
         };
         let ours = store.issuer(issuer);
         for kind in [Kind::User, Kind::Group] {
@@ -126,6 +129,20 @@ impl<'a> Links<'a> {
         self.user_records.resize(self.nodes(), NONE);
         self.group_records.resize(self.nodes(), NONE);
         node
+    }
+
+    /// Takes a read for partial, whatever it says itself (rule C6).
+    pub(crate) fn void(&mut self, kind: Kind, reason: &str) {
+        self.voided[kind as usize].get_or_insert_with(|| Completeness::partial(reason));
+    }
+
+    /// How complete the read of a kind is.
+    pub(crate) fn read(&self, kind: Kind) -> &Completeness {
+        let read = match kind {
+            Kind::User => &self.source.users_read,
+            Kind::Group => &self.source.groups_read,
+        };
+        self.voided[kind as usize].as_ref().unwrap_or(read)
     }
 
     /// The node of an anchor that a read or a link mentions.

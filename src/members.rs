@@ -10,7 +10,7 @@ use crate::id::{SourceAnchor, StoreId};
 use crate::links::Links;
 use crate::model::Kind;
 use crate::object::{Object, Objects, ProtectedRecords};
-use crate::options::{Extent, Options, UnmanagedMembers};
+use crate::options::{Extent, MemberRemovals, Options, UnmanagedMembers};
 use crate::snapshot::{LimitExceeded, NONE};
 use crate::store::{Members, MembershipsOnDelete};
 
@@ -67,6 +67,7 @@ pub(crate) fn diff_members(
         reached: vec![0; graph.links.nodes()],
         present: vec![0; graph.links.nodes()],
         epoch: 0,
+        anyone_leaves: users.all.iter().any(|user| user.leaving),
         several: BTreeMap::new(),
         deepest: None,
     };
@@ -106,6 +107,8 @@ struct MemberDiffer<'a, 'd> {
     reached: Vec<u32>,
     present: Vec<u32>,
     epoch: u32,
+    /// Whether there is anybody whose memberships end before his record does.
+    anyone_leaves: bool,
     /// Group records with several of our anchors: everybody below any of them, and whether all lists are whole.
     several: BTreeMap<u32, (BTreeSet<u32>, bool)>,
     /// The deepest nesting below a wanted group, where it is worth a word.
@@ -220,12 +223,14 @@ impl MemberDiffer<'_, '_> {
         }
         let links = self.graph.links;
         if links.store.capabilities.members == Members::Unlisted {
-            let because = BlockReason::MembersUnlisted;
-            self.draft.blocked.push(Blocked { member: None, kind: Kind::Group, object: number, because });
+            if self.options.extent == Extent::Full {
+                let because = BlockReason::MembersUnlisted;
+                self.draft.blocked.push(Blocked { member: None, kind: Kind::Group, object: number, because });
+            }
             return;
         }
         self.epoch += 1;
-        let (mut gone, mut strangers) = (Vec::new(), Vec::new());
+        let (mut gone, mut leaving, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
         for &id in links.store.members_of(object.record as usize) {
             let plain = self.plain_nodes[id as usize];
             if plain != NONE {
@@ -240,13 +245,18 @@ impl MemberDiffer<'_, '_> {
                     continue;
                 }
                 Who::User(user) => {
-                    let nodes = links.nodes_of(Kind::User, self.users.all[user as usize].record);
+                    let member = &self.users.all[user as usize];
+                    let nodes = self.users.nodes_of(links, member);
                     for &node in nodes {
                         self.present[node as usize] = self.epoch;
                     }
+                    if member.leaving {
+                        leaving.push(MemberRef::Object(user));
+                        continue;
+                    }
                     // Whoever is deleted leaves with his record, or just before (rule D2).
                     let stays = nodes.iter().any(|&node| is_below(self, node));
-                    if stays || self.users.all[user as usize].is_deleted() {
+                    if stays || member.is_deleted() {
                         continue;
                     }
                     (MemberRef::Object(user), false)
@@ -263,17 +273,38 @@ impl MemberDiffer<'_, '_> {
                 self.report_protected(Kind::Group, number);
             } else if whole {
                 if stranger { strangers.push(unwanted) } else { gone.push(unwanted) }
-            } else {
+            } else if self.options.extent == Extent::Full {
                 let because = BlockReason::ListIncomplete;
                 let member = Some(unwanted);
                 self.draft.blocked.push(Blocked { member, kind: Kind::Group, object: number, because });
             }
         }
         // One list per group, so that there is one operation and one judgement (rules P3, D4).
-        let cause = if gone.is_empty() { Cause::Unmanaged } else { Cause::NoPath };
+        let cause = match (gone.is_empty(), leaving.is_empty()) {
+            (false, _) => Cause::NoPath,
+            (true, false) => Cause::MemberLeaving,
+            (true, true) => Cause::Unmanaged,
+        };
+        if object.protected && !leaving.is_empty() {
+            self.report_protected(Kind::Group, number);
+            leaving.clear();
+        }
+        gone.append(&mut leaving);
         gone.append(&mut strangers);
-        if !gone.is_empty() {
-            self.step(number, Act::Remove(gone), cause);
+        self.remove(number, gone, cause);
+    }
+
+    /// Takes members out for their own sake, where the options do that at all.
+    fn remove(&mut self, group: u32, members: Vec<MemberRef>, cause: Cause) {
+        if members.is_empty() || self.options.extent == Extent::NewEntitlements {
+            return;
+        }
+        match self.options.member_removals {
+            MemberRemovals::Planned => self.step(group, Act::Remove(members), cause),
+            MemberRemovals::Never => {
+                let because = BlockReason::RemovalsOff;
+                self.draft.blocked.push(Blocked { member: None, kind: Kind::Group, object: group, because });
+            }
         }
     }
 
@@ -306,6 +337,7 @@ impl MemberDiffer<'_, '_> {
             let grantable = !candidate.barred
                 && candidate.is_entitled()
                 && !candidate.is_deleted()
+                && !candidate.leaving
                 && (candidate.record != NONE || self.created_users[user as usize]);
             if grantable && object.protected {
                 self.report_protected(Kind::Group, number);
@@ -355,14 +387,41 @@ impl MemberDiffer<'_, '_> {
                         Who::Protected | Who::Stranger => false,
                     });
                     let managed: Vec<MemberRef> = managed.map(|&id| self.member(id)).collect();
-                    if !managed.is_empty() {
-                        self.step(number, Act::Remove(managed), Cause::GroupRetired);
+                    self.remove(number, managed, Cause::GroupRetired);
+                    self.before_deletes(number, remove_first);
+                }
+                _ => {
+                    if listed && !self.is_compared(object) {
+                        self.leavers(number);
                     }
                     self.before_deletes(number, remove_first);
                 }
-                _ => self.before_deletes(number, remove_first),
             }
         }
+    }
+
+    /// Whether `compare` looks at a record, because its list was read.
+    fn is_compared(&self, object: &Object) -> bool {
+        let links = self.graph.links;
+        let read = |&node: &u32| links.group_row(node).is_some() && self.needs_list(node);
+        self.options.extent == Extent::Full
+            && matches!(object.fate, Fate::Compare | Fate::Keep)
+            && self.groups.nodes_of(links, object).iter().any(read)
+    }
+
+    /// Whoever will be deleted leaves at once, also where no list tells (rule D1).
+    fn leavers(&mut self, number: u32) {
+        if !self.anyone_leaves {
+            return;
+        }
+        let record = self.groups.all[number as usize].record;
+        let members = self.graph.links.store.members_of(record as usize).iter();
+        let leaving = members.filter_map(|&id| match self.who(id) {
+            Who::User(user) if self.users.all[user as usize].leaving => Some(MemberRef::Object(user)),
+            _ => None,
+        });
+        let leaving: Vec<MemberRef> = leaving.collect();
+        self.remove(number, leaving, Cause::MemberLeaving);
     }
 
     fn before_deletes(&mut self, number: u32, remove_first: bool) {
@@ -460,7 +519,11 @@ fn plain_nodes(graph: &Graph<'_>, users: &Objects, protected: &ProtectedRecords)
         let record = row(&store.user_of, id)?;
         let object = &users.all[users.of_record(record)? as usize];
         let [node] = graph.links.nodes_of(Kind::User, record) else { return None };
-        let special = object.protected || object.is_deleted() || protected.record(Kind::User, record);
+        let special = object.protected
+            || object.is_deleted()
+            || object.leaving
+            || object.adopting
+            || protected.record(Kind::User, record);
         (!special).then_some(*node)
     };
     (0..store.ids.len() as u32).map(|id| plain(id).unwrap_or(NONE)).collect()

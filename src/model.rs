@@ -140,3 +140,81 @@ impl fmt::Display for Principal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This moment and so much more; never beyond what can be told.
+    #[must_use]
+    pub fn after(self, period: Period) -> Self {
+        Self(self.0.saturating_add_unsigned(period.seconds()))
+    }
+
+    /// Seconds since an earlier moment; 0 where that lies ahead.
+    pub fn since(self, earlier: Self) -> u64 {
+        if self > earlier { self.0.abs_diff(earlier.0) } else { 0 }
+    }
+}
+
+/// A length of time in whole seconds. In a file it is a number of seconds, or a text such as `28days` or `2h 30min`; it is
+/// written as a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Period(u64);
+
+impl Period {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// So many seconds.
+    pub const fn of_seconds(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// So many hours.
+    pub const fn of_hours(hours: u64) -> Self {
+        Self(hours.saturating_mul(3_600))
+    }
+
+    /// So many days of 24 hours.
+    pub const fn of_days(days: u64) -> Self {
+        Self(days.saturating_mul(86_400))
+    }
+
+    /// In seconds.
+    pub const fn seconds(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(std::time::Duration::from_secs(self.0)).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Seconds(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Seconds(seconds) => Ok(Self(seconds)),
+            Written::Text(text) => {
+                let parsed = humantime::parse_duration(&text).map_err(serde::de::Error::custom)?;
+                Ok(Self(parsed.as_secs()))
+            }
+        }
+    }
+}
+
+/// Who made a record inactive, where the store remembers it (rule A7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeactivatedBy {
+    /// A write of this engine.
+    Sync,
+    /// Somebody else: an administrator's lock.
+    Other,
+}

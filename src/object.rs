@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::correlate::{Facts, Fate, Presence, Reason, Situation, state};
+use crate::correlate::{Entitled, Facts, Fate, Grace, Presence, Reason, Record, Situation, Standing, state};
 use crate::graph::Graph;
-use crate::id::MatchRule;
-use crate::model::{AccountState, Kind};
-use crate::options::Options;
+use crate::id::{MatchRule, SourceAnchor};
+use crate::links::Links;
+use crate::model::{AccountState, Kind, Period, Timestamp};
+use crate::options::{Deprovision, Extent, Options};
+use crate::run::{Memory, Pending};
 use crate::scope::Scope;
 use crate::snapshot::NONE;
 
@@ -28,10 +30,16 @@ pub(crate) struct Object {
     pub(crate) unknown: bool,
     /// Nobody can tell who is meant (rule M5), or the row cannot be used (rule S1): no create, change or grant.
     pub(crate) barred: bool,
+    /// Barred because nobody can tell which record without a link is meant (rule M3).
+    pub(crate) unclear: bool,
     /// Appears in no operation (rule M8).
     pub(crate) protected: bool,
     /// The source says that it exists, though it was not read.
     pub(crate) exists: bool,
+    /// Its record has no link yet, and is given one in this plan (rule M3).
+    pub(crate) adopting: bool,
+    /// Its record will be deleted once the cause has lasted long enough: memberships end at once (rule D1).
+    pub(crate) leaving: bool,
 }
 
 impl Object {
@@ -51,6 +59,11 @@ impl Object {
             }
     }
 
+    /// Whether it has a record that is ours already.
+    pub(crate) fn is_managed(&self) -> bool {
+        self.record != NONE && !self.adopting
+    }
+
     pub(crate) fn is_deleted(&self) -> bool {
         !self.protected && self.record != NONE && matches!(self.fate, Fate::Delete(_))
     }
@@ -65,6 +78,20 @@ pub(crate) struct Objects {
     pub(crate) of_record: Vec<u32>,
     /// Per node its first object.
     pub(crate) of_node: Vec<u32>,
+    /// Causes that hold for a record, or that nothing has contradicted since they were seen: what is to be remembered.
+    pub(crate) pending: Vec<Pending>,
+    /// What follows for an object once a cause has lasted long enough, and when that will be.
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// A delete or deactivation that waits for its grace period to end (rule D1).
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) object: u32,
+    pub(crate) reason: Reason,
+    pub(crate) deprovision: Deprovision,
+    pub(crate) since: Timestamp,
+    pub(crate) due: Timestamp,
 }
 
 impl Objects {
@@ -75,6 +102,7 @@ impl Objects {
         scope: &Scope,
         options: &Options,
         protected: &ProtectedRecords,
+        memory: &Memory,
     ) -> Self {
         let links = graph.links;
         let mut objects = Self {
@@ -82,12 +110,15 @@ impl Objects {
             all: Vec::with_capacity(links.store.records(kind).len()),
             of_record: vec![NONE; links.store.records(kind).len()],
             of_node: vec![NONE; links.nodes()],
+            pending: Vec::new(),
+            waiting: Vec::new(),
         };
         for row in 0..links.store.records(kind).len() as u32 {
             let nodes = links.nodes_of(kind, row);
             let Some(&node) = nodes.first() else { continue };
             let facts = Facts::of_record(graph, scope, kind, row);
-            let mut object = objects.object(graph, options, node, facts);
+            let mut object = objects.object(graph, options, memory, node, facts);
+            objects.remember(links, memory, node, &facts);
             object.record = row;
             object.barred |= nodes.iter().any(|&node| links.is_ambiguous(node));
             object.protected =
@@ -111,12 +142,13 @@ impl Objects {
             }
             let facts = Facts {
                 presence: Presence::Read,
-                entitled: crate::correlate::Entitled::Yes,
-                record: crate::correlate::Record::None,
+                entitled: Entitled::Yes,
+                record: Record::None,
                 disabled: state(links, node) == Some(AccountState::Disabled),
+                enabled: state(links, node) == Some(AccountState::Enabled),
                 exists: false,
             };
-            let mut object = objects.object(graph, options, node, facts);
+            let mut object = objects.object(graph, options, memory, node, facts);
             object.protected = protected.nodes.contains(&node);
             objects.of_node[node as usize] = objects.all.len() as u32;
             objects.all.push(object);
@@ -124,17 +156,55 @@ impl Objects {
         objects
     }
 
-    fn object(&self, graph: &Graph<'_>, options: &Options, node: u32, facts: Facts) -> Object {
+    fn object(
+        &mut self,
+        graph: &Graph<'_>,
+        options: &Options,
+        memory: &Memory,
+        node: u32,
+        facts: Facts,
+    ) -> Object {
         let links = graph.links;
+        let is_due = |cause| {
+            let period = grace_of(self.kind, cause, options);
+            period == Period::ZERO || memory.waited(self.kind, links.anchor(node), cause) >= period.seconds()
+        };
+        let mut grace = Grace::new(&is_due);
         let (source, quarantined, fate) = match self.kind {
             Kind::User => {
                 let row = links.user_row(node);
-                (row, row.is_some_and(|row| links.source.users[row].quarantined), facts.user_fate(options))
+                let quarantined = row.is_some_and(|row| links.source.users[row].quarantined);
+                (row, quarantined, facts.user_fate(options, &mut grace))
             }
             Kind::Group => {
                 let row = links.group_row(node);
-                (row, row.is_some_and(|row| links.source.groups[row].quarantined), facts.group_fate(options))
+                let quarantined = row.is_some_and(|row| links.source.groups[row].quarantined);
+                (row, quarantined, facts.group_fate(options, &mut grace))
             }
+        };
+        let waiting = grace.into_waiting();
+        let leaving = self.kind == Kind::User
+            && !matches!(fate, Fate::Delete(_))
+            && waiting.iter().any(|(_, policy)| *policy == Deprovision::Delete);
+        for (reason, deprovision) in waiting {
+            let anchor = links.anchor(node);
+            let left = grace_of(self.kind, reason, options)
+                .seconds()
+                .saturating_sub(memory.waited(self.kind, anchor, reason));
+            self.waiting.push(Waiting {
+                object: self.all.len() as u32,
+                reason,
+                deprovision,
+                since: memory.since(self.kind, anchor, reason),
+                due: memory.now().after(Period::of_seconds(left)),
+            });
+        }
+        // A quick pass makes and adds; all else is left for a full one (rule I3).
+        let quick = options.extent == Extent::NewEntitlements;
+        let fate = match fate {
+            Fate::Create | Fate::Compare | Fate::Ignore => fate,
+            _ if quick => Fate::LeaveAlone,
+            _ => fate,
         };
         let unknown = self.kind == Kind::User && state(links, node) == Some(AccountState::Unknown);
         Object {
@@ -147,8 +217,37 @@ impl Objects {
             disabled: facts.disabled && self.kind == Kind::User,
             unknown,
             barred: quarantined || links.is_ambiguous(node),
+            unclear: false,
             protected: false,
             exists: facts.exists,
+            adopting: false,
+            leaving: leaving && !quick,
+        }
+    }
+
+    /// Keeps what holds now, and what nothing has contradicted since (rule D1).
+    fn remember(&mut self, links: &Links<'_>, memory: &Memory, node: u32, facts: &Facts) {
+        for cause in [Reason::DeletedInSource, Reason::LeftScope, Reason::DisabledInSource] {
+            if cause == Reason::DisabledInSource && self.kind == Kind::Group {
+                continue;
+            }
+            let stays = match facts.standing(cause) {
+                Standing::Over => false,
+                Standing::Holds => true,
+                Standing::Open => memory.is_pending(self.kind, links.anchor(node), cause),
+            };
+            if stays {
+                let anchor = SourceAnchor::from(links.anchor(node));
+                self.pending.push(memory.pending(self.kind, anchor, cause));
+            }
+        }
+    }
+
+    /// The nodes of an object: those that its record carries, or the one that it is given.
+    pub(crate) fn nodes_of<'o>(&'o self, links: &'o Links<'_>, object: &'o Object) -> &'o [u32] {
+        match object.is_managed() {
+            true => links.nodes_of(self.kind, object.record),
+            false => std::slice::from_ref(&object.node),
         }
     }
 
@@ -158,6 +257,18 @@ impl Objects {
 
     pub(crate) fn of_record(&self, row: u32) -> Option<u32> {
         self.of_record.get(row as usize).copied().filter(|&object| object != NONE)
+    }
+}
+
+/// How long a cause must have lasted (rule D1).
+fn grace_of(kind: Kind, cause: Reason, options: &Options) -> Period {
+    match (kind, cause) {
+        (Kind::User, Reason::DeletedInSource) => options.users.grace.deleted_in_source,
+        (Kind::User, Reason::LeftScope) => options.users.grace.left_scope,
+        (Kind::User, Reason::DisabledInSource) => options.users.grace.disabled_in_source,
+        (Kind::Group, Reason::DeletedInSource) => options.groups.grace.deleted_in_source,
+        (Kind::Group, Reason::LeftScope) => options.groups.grace.left_scope,
+        (Kind::Group, Reason::DisabledInSource) => Period::ZERO,
     }
 }
 

@@ -1,10 +1,14 @@
 //! The pure part from end to end: snapshots in, plan and evidence out. It reads top to bottom as the pipeline.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::adopt::adopt;
+use crate::approved::Approved;
 use crate::correlate::Fate;
+use crate::diagnostic::Diagnostic;
 use crate::diff::{Draft, diff};
 use crate::evidence::Evidence;
 use crate::graph::Graph;
@@ -16,10 +20,11 @@ use crate::model::{Completeness, Kind, Origin};
 use crate::object::{Objects, ProtectedRecords};
 use crate::options::{Deprovision, Extent, Options};
 use crate::plan::{Decided, Plan, build};
-use crate::run::{Run, RunState};
+use crate::run::{Memory, Misfit, Run, RunState, Seen};
 use crate::scope::{Scope, questions};
 use crate::snapshot::{Assignments, LimitExceeded, NONE, SourceSnapshot, StoreSnapshot, within};
-use crate::store::Activation;
+use crate::source::SourceIdentity;
+use crate::store::{Activation, Adoption};
 use crate::value::Rules;
 
 /// Why there is no plan.
@@ -54,10 +59,32 @@ pub enum PlanError {
         policy: &'static str,
     },
     /// The remembered state belongs to another issuer, or to another version of this library (rule D7).
-    #[error("the run state does not belong to issuer {issuer}, or has another format")]
+    #[error("the run state does not belong to issuer {issuer} and this store, or has another format")]
     ForeignState {
         /// The issuer of this run.
         issuer: Issuer,
+    },
+    /// Another source answers than in earlier runs (rule C6); [`RunState::accept_source`] where that is meant.
+    #[error("the source is {found}, but earlier runs read {known}")]
+    OtherSource {
+        /// Who it was.
+        known: SourceIdentity,
+        /// Who it is.
+        found: SourceIdentity,
+    },
+    /// An approval was given for another issuer or another store (rule D5).
+    #[error("an approval belongs to another issuer or another store")]
+    ForeignApproval,
+    /// Records are to be adopted, but the store cannot give them a link (rules M3, X5).
+    #[error("the store cannot adopt records, but soft match asks for it")]
+    CannotAdopt,
+    /// An option names an attribute that the attribute map does not write.
+    #[error("soft match names {}, which is no target of the attribute map of {kind}s", crate::Escaped(.attribute))]
+    Unmapped {
+        /// A user or a group.
+        kind: Kind,
+        /// The attribute.
+        attribute: String,
     },
     /// A total is beyond its bound (rule S1). A plan of proven removals can still be had: [`Extent::ProvenRemovals`].
     #[error(transparent)]
@@ -114,22 +141,88 @@ pub fn plan(
 ) -> Result<Reconciliation, PlanError> {
     let issuer = issuer(source, options);
     check_options(store, options)?;
-    if !run.state.fits(&issuer) {
-        return Err(PlanError::ForeignState { issuer });
-    }
+    let mut memory = begin(run, &issuer, store, &source.0.identity)?;
     if let Completeness::Partial { reason } = &store.0.read {
         return Err(PlanError::PartialStore { reason: reason.clone() });
     }
-    let links = Links::new(&source.0, &store.0, &issuer);
+    let mut links = Links::new(&source.0, &store.0, &issuer);
+    let mut diagnostics = memory.diagnostics(is_in_use(&links));
+    diagnostics.extend(missing_canaries(&mut links, options));
+    diagnostics.extend(older_source(&mut links, &mut memory));
     let graph = Graph::new(&links, options);
-    let scope = scope(&graph, assignments, &issuer, options);
+    let mut scope = scope(&graph, assignments, &issuer, options);
+    scope.diagnostics.append(&mut diagnostics);
     check_empty(&graph, &scope, assignments, options)?;
-    let plan = decide(&graph, &scope, options, &issuer, run, Origin::Synced)?;
-    Ok(Reconciliation {
-        plan,
-        evidence: Evidence::new(Arc::clone(&source.0), &graph, &scope, options.nesting),
-        run: run.state.after(&issuer),
+    let evidence = Evidence::new(Arc::clone(&source.0), &graph, &scope, options.nesting);
+    let how = How { issuer: &issuer, run, origin: Origin::Synced, evidence: Some(&evidence) };
+    let plan = decide(&graph, &scope, options, memory, how)?;
+    Ok(Reconciliation { run: plan.run.clone(), plan, evidence })
+}
+
+/// The state of this run, where what was remembered belongs to it.
+pub(crate) fn begin(
+    run: &Run,
+    issuer: &Issuer,
+    store: &StoreSnapshot,
+    source: &SourceIdentity,
+) -> Result<Memory, PlanError> {
+    let store = &store.0.capabilities.identity;
+    if run.approvals.iter().any(|approval| approval.issuer != *issuer || approval.store != *store) {
+        return Err(PlanError::ForeignApproval);
+    }
+    Memory::begin(run, issuer, store, source).map_err(|misfit| match misfit {
+        Misfit::Foreign => PlanError::ForeignState { issuer: issuer.clone() },
+        Misfit::OtherSource(known) => PlanError::OtherSource { known, found: source.clone() },
     })
+}
+
+fn is_in_use(links: &Links<'_>) -> bool {
+    let managed = |kind| (0..links.store.records(kind).len() as u32).any(|row| links.is_managed(kind, row));
+    managed(Kind::User) || managed(Kind::Group)
+}
+
+/// Rule C6: a read that lacks an object which must be visible is partial.
+fn missing_canaries(links: &mut Links<'_>, options: &Options) -> Vec<Diagnostic> {
+    let mut missing = Vec::new();
+    for (kind, named) in [(Kind::User, &options.canaries.users), (Kind::Group, &options.canaries.groups)] {
+        let is_there = |anchor: &SourceAnchor| {
+            let node = links.find(anchor.as_str());
+            node.is_some_and(|node| match kind {
+                Kind::User => links.user_row(node).is_some(),
+                Kind::Group => links.group_row(node).is_some(),
+            })
+        };
+        let lacking: Vec<&SourceAnchor> = named.iter().filter(|&anchor| !is_there(anchor)).collect();
+        if !lacking.is_empty() {
+            links.void(kind, "an object that must be visible was not read");
+        }
+        missing.extend(
+            lacking.into_iter().map(|anchor| Diagnostic::CanaryMissing { kind, anchor: anchor.clone() }),
+        );
+    }
+    missing
+}
+
+/// Rule C6: what an old replica answers is partial.
+fn older_source(links: &mut Links<'_>, memory: &mut Memory) -> Option<Diagnostic> {
+    let generation = links.source.generation.as_ref()?;
+    let known = memory.meet(generation)?;
+    for kind in [Kind::User, Kind::Group] {
+        links.void(kind, "the source had come further in an earlier run");
+    }
+    let (replica, found) = (generation.replica.clone(), generation.number);
+    Some(Diagnostic::OlderSource { replica, known, found })
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a> {
+    pub(crate) issuer: &'a Issuer,
+    pub(crate) run: &'a Run,
+    /// What created users are marked with: a reconcile, or a sign-in.
+    pub(crate) origin: Origin,
+    /// Where a person will want to know who gains access by which assignment.
+    pub(crate) evidence: Option<&'a Evidence>,
 }
 
 /// From entitlements to a plan.
@@ -137,14 +230,14 @@ pub(crate) fn decide(
     graph: &Graph<'_>,
     scope: &Scope,
     options: &Options,
-    issuer: &Issuer,
-    run: &Run,
-    origin: Origin,
+    memory: Memory,
+    how: How<'_>,
 ) -> Result<Plan, PlanError> {
+    let How { issuer, run, origin, evidence } = how;
     let links = graph.links;
     let protected = ProtectedRecords::new(graph, options);
-    let users = Objects::new(Kind::User, graph, scope, options, &protected);
-    let mut groups = Objects::new(Kind::Group, graph, scope, options, &protected);
+    let mut users = Objects::new(Kind::User, graph, scope, options, &protected, &memory);
+    let mut groups = Objects::new(Kind::Group, graph, scope, options, &protected, &memory);
     let (source, stored) = (links.source, links.store);
     let store = &stored.capabilities;
     let user_rules =
@@ -158,12 +251,17 @@ pub(crate) fn decide(
     );
     let mut draft = Draft { diagnostics: scope.diagnostics.clone(), ..Draft::default() };
     if origin == Origin::Synced {
+        if options.extent != Extent::ProvenRemovals {
+            for (objects, rules) in [(&mut users, &user_rules), (&mut groups, &group_rules)] {
+                adopt(objects, links, rules, &protected, options, &mut draft.diagnostics);
+            }
+        }
         spare_protected(&mut draft, links, &mut groups, &protected);
     } else {
         adapt_to_sign_in(&mut groups);
     }
-    diff(&mut draft, graph, &users, options, &user_rules);
-    diff(&mut draft, graph, &groups, options, &group_rules);
+    diff(&mut draft, graph, &users, options, &user_rules, &memory);
+    diff(&mut draft, graph, &groups, options, &group_rules, &memory);
     if origin == Origin::Synced {
         diff_members(&mut draft, graph, &groups, &users, &protected, options)?;
     } else {
@@ -177,10 +275,23 @@ pub(crate) fn decide(
         user_rules: &user_rules,
         group_rules: &group_rules,
     };
+    let approved = Approved::new(&draft, links, &users, &groups, &run.approvals, &memory);
+    if approved.unused > 0 {
+        draft.diagnostics.push(Diagnostic::UnusedApprovals { count: approved.unused as u64 });
+    }
     let judgement = match origin {
-        Origin::Synced => judge(&draft, &measured, &options.guards),
+        Origin::Synced => judge(&draft, &measured, &options.guards, &memory, &approved),
         // One user, asked for by himself: nothing to be measured against.
         Origin::Jit => Judgement::default(),
+    };
+    let complete = [Kind::User, Kind::Group].into_iter().all(|kind| links.read(kind).is_complete());
+    let seen = Seen {
+        extent: options.extent,
+        pending: users.pending.iter().chain(&groups.pending).cloned().collect(),
+        written: std::mem::take(&mut draft.written),
+        all_compared: complete,
+        held: BTreeMap::new(),
+        window: options.guards.window.map(|window| window.period),
     };
     Ok(build(Decided {
         links,
@@ -190,9 +301,14 @@ pub(crate) fn decide(
         group_rules: &group_rules,
         draft,
         judgement,
+        approved,
         issuer: issuer.clone(),
         now: run.now,
         origin,
+        extent: options.extent,
+        memory,
+        seen,
+        evidence,
     }))
 }
 
@@ -216,6 +332,7 @@ fn sign_in_only(draft: &mut Draft) {
     draft.steps.retain(|step| !matches!(&step.act, Act::Update { changes, .. } if changes.is_empty()));
     draft.kept.clear();
     draft.blocked.clear();
+    draft.released.clear();
 }
 
 /// The anchors that the source must be asked about before [`plan`]: those that decide over a deletion or a member list and
@@ -254,6 +371,16 @@ pub(crate) fn check_options(store: &StoreSnapshot, options: &Options) -> Result<
     if options.users.disabled_in_source == Deprovision::Keep {
         return Err(PlanError::CannotKeep { policy: "users.disabled_in_source" });
     }
+    for (kind, map) in [(Kind::User, &options.user_map), (Kind::Group, &options.group_map)] {
+        let named = options.soft_match.of(kind);
+        if !named.is_empty() && store.0.capabilities.adoption == Adoption::Unsupported {
+            return Err(PlanError::CannotAdopt);
+        }
+        let is_mapped = |attribute: &&String| map.iter().any(|(target, _)| target == attribute.as_str());
+        if let Some(attribute) = named.iter().find(|attribute| !is_mapped(attribute)) {
+            return Err(PlanError::Unmapped { kind, attribute: attribute.clone() });
+        }
+    }
     if store.0.capabilities.activation == Activation::Supported {
         return Ok(());
     }
@@ -283,8 +410,8 @@ fn check_empty(
     let source = links.source;
     let managed = |kind| (0..links.store.records(kind).len() as u32).any(|row| links.is_managed(kind, row));
     for (kind, read, rows, allowed) in [
-        (Kind::User, &source.users_read, &source.user_of, options.allow_empty.users),
-        (Kind::Group, &source.groups_read, &source.group_of, options.allow_empty.groups),
+        (Kind::User, links.read(Kind::User), &source.user_of, options.allow_empty.users),
+        (Kind::Group, links.read(Kind::Group), &source.group_of, options.allow_empty.groups),
     ] {
         let found = rows.iter().enumerate().any(|(node, &row)| {
             // Where only asked-for anchors were read, only linked ones tell whether the source answers at all.
@@ -294,8 +421,8 @@ fn check_empty(
             return Err(PlanError::EmptySource { kind });
         }
     }
-    let any = managed(Kind::User) || managed(Kind::Group);
-    if assignments.read.is_complete() && !scope.resolves && !options.allow_empty.assignments && any {
+    let missing = assignments.read.is_complete() && !scope.resolves && !options.allow_empty.assignments;
+    if missing && is_in_use(links) {
         return Err(PlanError::EmptyAssignments);
     }
     Ok(())

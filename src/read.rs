@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use indexmap::IndexSet;
 use thiserror::Error;
 
 use crate::assignment::{AssignmentPage, AssignmentSet};
@@ -14,7 +15,7 @@ use crate::page::{PageEnd, PageToken};
 use crate::snapshot::{
     Assignments, LimitExceeded, MemberPages, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot,
 };
-use crate::source::{Asked, DirectorySource, GroupPage, Read, Select, UserPage};
+use crate::source::{Asked, DirectorySource, Generation, GroupPage, Read, Select, UserPage};
 use crate::store::{IdentityStore, MemberPage, Members, StoreSelect, StoredGroupPage, StoredUserPage};
 
 /// Why a side could not be read. There is no plan then (rule C1).
@@ -169,7 +170,9 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
     }
     if members == Members::PerGroup {
         let mut lists = Vec::new();
-        for group in builder.managed_groups(issuer) {
+        // A group without a link may become ours in this run (rule M3).
+        let also_unlinked = !options.soft_match.groups.is_empty();
+        for group in builder.listed_groups(issuer, also_unlinked) {
             let mut list = MemberPages::default();
             if let Some(group) = group {
                 let mut pages = Pages::new("store members", options, host);
@@ -212,6 +215,7 @@ pub(crate) async fn read_source<D: DirectorySource + ?Sized>(
     let most = capabilities.select.map(std::num::NonZeroUsize::get);
     let mut builder =
         SourceSnapshot::builder(source.identity(), capabilities).limits(options.limits).only_mapped(options);
+    builder.generation(read_generation(source, options, host).await?);
     let Some(most) = most else {
         let users = read_users(source, &mut builder, Select::All, options, host).await?;
         builder.users_end(users);
@@ -269,9 +273,31 @@ pub(crate) async fn read_source<D: DirectorySource + ?Sized>(
         level.sort_unstable();
         level.dedup_by(|a, b| a.0 == b.0);
     }
+    // Canaries last, and nothing below them: they need only be there (rule C6).
+    let unseen = |kind, named: &IndexSet<SourceAnchor>| -> BTreeSet<SourceAnchor> {
+        named.iter().filter(|anchor| !builder.has_row(kind, anchor.as_str())).cloned().collect()
+    };
+    let (users, groups) =
+        (unseen(Kind::User, &options.canaries.users), unseen(Kind::Group, &options.canaries.groups));
+    select(source, &mut builder, Kind::User, &users, most, &mut users_read, options, host).await?;
+    select(source, &mut builder, Kind::Group, &groups, most, &mut groups_read, options, host).await?;
     builder.users_end(users_read);
     builder.groups_end(groups_read);
     Ok(builder.finish())
+}
+
+async fn read_generation<D: DirectorySource + ?Sized>(
+    source: &D,
+    options: &Options,
+    host: &Host<'_>,
+) -> Result<Option<Generation>, ReadError> {
+    let mut pages = Pages::new("source generation", options, host);
+    loop {
+        match source.generation().await {
+            Ok(generation) => return Ok(generation),
+            Err(error) => pages.again(error).await?,
+        }
+    }
 }
 
 /// Reads some anchors of one kind, in batches that the source can take.

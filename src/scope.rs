@@ -45,7 +45,7 @@ impl Scope {
                         Principal::External(id) => leaves.anchors.contains(&id.value),
                         Principal::Stored(_) => false,
                     };
-                    hidden |= !leaf && !graph.links.source.groups_read.is_complete();
+                    hidden |= !leaf && !graph.links.read(Kind::Group).is_complete();
                     diagnostics.push(Diagnostic::UnresolvedAssignment { principal: principal.clone() });
                 }
                 Resolved::Nobody => {

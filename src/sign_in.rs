@@ -8,10 +8,10 @@ use crate::host::Host;
 use crate::id::{ExternalId, SourceAnchor, StoreId};
 use crate::links::Links;
 use crate::model::{AccountState, Completeness, Kind, Origin};
-use crate::options::{Deprovision, Options};
+use crate::options::{Deprovision, Extent, Options, SoftMatch, UserGrace};
 use crate::page::{PageEnd, PageToken};
 use crate::plan::Plan;
-use crate::planner::decide;
+use crate::planner::{How, begin, decide};
 use crate::read::{ReadError, ask, read_users};
 use crate::reconcile::ReconcileError;
 use crate::run::Run;
@@ -68,10 +68,16 @@ where
     options.users.deleted_in_source = off;
     options.users.disabled_in_source = Deprovision::Deactivate;
     options.users.left_scope = Deprovision::Keep;
+    // A sign-in is about one identity, now: nothing waits, and nobody is matched by what he is called.
+    options.users.grace = UserGrace::default();
+    options.soft_match = SoftMatch::default();
+    options.release_names = false;
+    options.extent = Extent::Full;
 
     let source = read_one(directory, anchor, &options, host).await?;
     let link = ExternalId { issuer: issuer.clone(), value: anchor.clone() };
     let stored = read_records(store, &source, &link, &options).await?;
+    let memory = begin(run, &issuer, &stored, &source.0.identity)?.idle();
     let links = Links::new(&source.0, &stored.0, &issuer);
     let graph = Graph::new(&links, &options);
     let node = links.find(anchor.as_str());
@@ -88,7 +94,8 @@ where
         by_sign_in: true,
         diagnostics: Vec::new(),
     };
-    let plan = decide(&graph, &scope, &options, &issuer, run, Origin::Jit)?;
+    let how = How { issuer: &issuer, run, origin: Origin::Jit, evidence: None };
+    let plan = decide(&graph, &scope, &options, memory, how)?;
     let report = apply(&plan, store, &ApplyOptions::default(), host).await?;
     let (record, active) = find_record(store, &link).await?;
     let allowed = record.is_some() && active && state == Some(AccountState::Enabled);

@@ -1,8 +1,9 @@
 //! Unique values: who gets a name that more than one wants (rule M6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::attributes::Attributes;
+use crate::correlate::{Fate, Presence};
 use crate::intern::Interner;
 use crate::links::Links;
 use crate::model::Kind;
@@ -17,6 +18,28 @@ pub(crate) struct Settlement {
     pub(crate) blocked: BTreeMap<u32, Option<u32>>,
     /// (taker, record that frees the value): the second must come first (rule P6).
     pub(crate) frees: Vec<(u32, u32)>,
+    /// Records among them that stay, but whose name this is no more: they are given another one (rule M4).
+    pub(crate) releases: BTreeMap<u32, Vec<Release>>,
+}
+
+/// A value that a record gives up (rule M4).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Release {
+    /// The object that takes it.
+    pub(crate) taker: u32,
+    /// The value's match key.
+    pub(crate) key: String,
+}
+
+/// What may be done to get values free.
+#[derive(Clone, Copy)]
+pub(crate) struct Moves<'m> {
+    /// Records may be changed at all.
+    pub(crate) changes: bool,
+    /// Kept records give up names that are theirs no more (rule M4).
+    pub(crate) releases: bool,
+    /// Objects whose value of this attribute does not stay as it is written: they keep what they have (rule A4).
+    pub(crate) frozen: &'m BTreeSet<u32>,
 }
 
 /// Someone who wants a value that his record does not have.
@@ -44,7 +67,13 @@ struct Contest {
 /// Near linear: only keys that somebody newly wants are looked at twice.
 ///
 /// `plain` names the objects that are known to have everything that they shall have.
-pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>, plain: &[bool]) -> Settlement {
+pub(crate) fn settle(
+    objects: &Objects,
+    links: &Links<'_>,
+    rule: &Rule<'_>,
+    plain: &[bool],
+    moves: Moves<'_>,
+) -> Settlement {
     let kind = objects.kind;
     let mut keys = Interner::default();
     let mut movers: Vec<Mover> = Vec::new();
@@ -69,7 +98,9 @@ pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>, plai
                 takes.push(key);
             }
         }
-        movers.push(Mover { object: number as u32, takes, free: object.may_change() });
+        let changes = object.record == NONE || moves.changes;
+        let free = object.may_change() && changes && !moves.frozen.contains(&(number as u32));
+        movers.push(Mover { object: number as u32, takes, free });
     }
     if movers.is_empty() {
         return Settlement::default();
@@ -100,13 +131,14 @@ pub(crate) fn settle(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>, plai
     for contest in contests.iter_mut().filter(|contest| contest.holders.len() > 1) {
         contest.holders.sort_by_key(|&row| store.id(&store.records(kind)[row as usize]));
     }
-    decide(objects, links, rule, &keys, &movers, &contests)
+    decide(objects, links, rule, moves.releases, &keys, &movers, &contests)
 }
 
 fn decide(
     objects: &Objects,
     links: &Links<'_>,
     rule: &Rule<'_>,
+    releases: bool,
     keys: &Interner,
     movers: &[Mover],
     contests: &[Contest],
@@ -133,7 +165,7 @@ fn decide(
                 let deleted = objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
                 // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
                 let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
-                !deleted && !moves
+                !deleted && !moves && !(releases && gives_up(objects, links, rule, holder, keys.text(key)))
             });
             if stays.is_some() {
                 return Some(stays);
@@ -166,11 +198,37 @@ fn decide(
         }
         let own = objects.all[mover.object as usize].record;
         for &key in &mover.takes {
-            let holders = contests[key as usize].holders.iter().filter(|&&holder| holder != own);
-            settlement.frees.extend(holders.map(|&holder| (mover.object, holder)));
+            for &holder in contests[key as usize].holders.iter().filter(|&&holder| holder != own) {
+                settlement.frees.push((mover.object, holder));
+                let deleted = objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
+                if !deleted && !mover_of.contains_key(&holder) {
+                    let release = Release { taker: mover.object, key: keys.text(key).to_owned() };
+                    settlement.releases.entry(holder).or_default().push(release);
+                }
+            }
         }
     }
     settlement
+}
+
+/// Whether a kept record gives up a value: it stays, is wanted no more, and the value is its own no more, since it is gone from
+/// the source or maps to another one now (rule M4). Of whom that is not known the value stays.
+fn gives_up(objects: &Objects, links: &Links<'_>, rule: &Rule<'_>, record: u32, key: &str) -> bool {
+    let Some(object) = objects.of_record(record).map(|number| &objects.all[number as usize]) else {
+        return false;
+    };
+    let stays = matches!(object.fate, Fate::Keep | Fate::Deactivate(_)) && !object.is_entitled();
+    if !stays || object.barred || object.protected {
+        return false;
+    }
+    match object.presence {
+        Presence::Gone => true,
+        Presence::Read if object.source != NONE => match rule.desired(source(object, objects.kind, links)) {
+            Desired::Unchanged => false,
+            desired => !rule.keys(desired.values()).iter().any(|wanted| wanted == key),
+        },
+        _ => false,
+    }
 }
 
 /// What an object maps to, where it has a claim: entitled, read, and known (rule M6).
@@ -179,11 +237,7 @@ fn claim<'s>(object: &Object, kind: Kind, links: &Links<'s>, rule: &Rule<'_>) ->
     if !entitled {
         return None;
     }
-    let source = match kind {
-        Kind::User => links.source.user_row(object.source as usize),
-        Kind::Group => links.source.group_row(object.source as usize),
-    };
-    match rule.desired(source) {
+    match rule.desired(source(object, kind, links)) {
         Desired::Unchanged => None,
         // A required attribute that comes out empty stays as it is (rule A3): its record gives nothing up.
         Desired::Empty if rule.required => None,
@@ -196,5 +250,12 @@ fn stored<'s>(object: &Object, kind: Kind, links: &Links<'s>) -> Attributes<'s> 
         Attributes::EMPTY
     } else {
         links.store.attributes(kind, object.record as usize)
+    }
+}
+
+fn source<'s>(object: &Object, kind: Kind, links: &Links<'s>) -> Attributes<'s> {
+    match kind {
+        Kind::User => links.source.user_row(object.source as usize),
+        Kind::Group => links.source.group_row(object.source as usize),
     }
 }

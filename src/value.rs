@@ -209,6 +209,11 @@ impl<'a> Rule<'a> {
         }
     }
 
+    /// Whether values are mail addresses, as far as the name of the attribute tells.
+    pub(crate) fn is_mail(&self) -> bool {
+        self.target.to_ascii_lowercase().contains("mail")
+    }
+
     /// What a record has, trimmed, without empty values.
     pub(crate) fn held<'s>(&self, stored: Attributes<'s>) -> impl Iterator<Item = &'s str> + use<'s> {
         readable(stored, self.stored)
@@ -232,6 +237,11 @@ impl<'a> Rule<'a> {
             (Desired::One(value), Some(one), None) if **value == *one => true,
             _ => self.keys(desired.values()) == self.keys(self.held(stored)),
         }
+    }
+
+    /// The match keys of what a target shall be, sorted, none twice.
+    pub(crate) fn owned_keys(&self, desired: &Desired<'_>) -> Vec<String> {
+        self.keys(desired.values()).into_iter().map(Cow::into_owned).collect()
     }
 
     /// The match keys of values, sorted, none twice.

@@ -24,6 +24,7 @@ pub(crate) fn version_of(store: &StoreData, kind: Kind, row: usize) -> String {
         Some(crate::model::Origin::Synced) => 1,
         Some(crate::model::Origin::Jit) => 2,
     });
+    hasher.write_u8(u8::from(record.deactivated_by == crate::model::DeactivatedBy::Sync));
     let mut links: Vec<(&str, &str)> =
         store.links(record).map(|(issuer, anchor)| (store.issuers.text(issuer), anchor)).collect();
     let mut cells: Vec<(&str, &str)> = store.attributes(kind, row).iter().collect();

@@ -44,6 +44,9 @@ pub enum ApplyError {
     /// It was made for another store (rule P7).
     #[error("the plan was made for another store")]
     OtherStore,
+    /// Runs are paused (rule I3); a plan that was made during a pause is only to be looked at.
+    #[error("runs are paused")]
+    Paused,
     /// It was made for another issuer (rule P7).
     #[error("the plan was made for issuer {issuer}")]
     OtherIssuer {
@@ -174,6 +177,9 @@ pub async fn apply<S: IdentityStore + ?Sized>(
     if options.issuer.as_ref().is_some_and(|issuer| *issuer != plan.issuer) {
         return Err(ApplyError::OtherIssuer { issuer: plan.issuer.clone() });
     }
+    if plan.run.is_paused() && !plan.by_sign_in {
+        return Err(ApplyError::Paused);
+    }
     host.tell(Event::Started { operations: plan.operations.len() });
     let budget = options.retry.budget.unwrap_or_else(|| 10.max(plan.operations.len() as u32 / 100));
     let mut sender = Sender::new(plan, store, capabilities, options.retry, budget, *host);
@@ -194,8 +200,8 @@ pub async fn apply<S: IdentityStore + ?Sized>(
     }
     let outcomes: Vec<Outcome> =
         applier.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::NotTried)).collect();
-    let report =
-        ApplyReport { outcomes, stopped: applier.stopped, run: RunState::default().after(&plan.issuer) };
+    let run = plan.state_after(&outcomes, applier.stopped);
+    let report = ApplyReport { outcomes, stopped: applier.stopped, run };
     host.tell(Event::Finished { applied: report.applied() });
     Ok(report)
 }
@@ -207,6 +213,7 @@ struct Applier<'p> {
     /// Everything that was heard of an operation in parts, the worst last.
     parts: BTreeMap<usize, Part>,
     told: usize,
+    /// What gives a subject its record: its create, or its adoption.
     creates: BTreeMap<u32, usize>,
     subjects: BTreeMap<u32, Known>,
     tried: u32,
@@ -232,8 +239,8 @@ struct Part {
 
 impl<'p> Applier<'p> {
     fn new(plan: &'p Plan) -> Self {
-        let creates =
-            plan.operations.iter().enumerate().filter(|(_, op)| matches!(op.act, PlannedAct::Create { .. }));
+        let gives = |op: &Op| matches!(op.act, PlannedAct::Create { .. } | PlannedAct::Adopt);
+        let creates = plan.operations.iter().enumerate().filter(|(_, op)| gives(op));
         Self {
             plan,
             outcomes: plan.operations.iter().map(|_| None).collect(),
@@ -283,10 +290,11 @@ impl<'p> Applier<'p> {
     /// The creates in this plan that an operation needs.
     fn needs<'s>(&'s self, op: &'s Op) -> impl Iterator<Item = usize> + 's {
         let members: &[u32] = match &op.act {
-            PlannedAct::AddMembers(members) => members,
+            PlannedAct::AddMembers(members) | PlannedAct::RemoveMembers(members) => members,
             _ => &[],
         };
-        let subject = (!matches!(op.act, PlannedAct::Create { .. })).then_some(op.subject);
+        let gives = matches!(op.act, PlannedAct::Create { .. } | PlannedAct::Adopt);
+        let subject = (!gives).then_some(op.subject);
         members.iter().copied().chain(subject).filter_map(|subject| self.creates.get(&subject).copied())
     }
 
@@ -304,7 +312,7 @@ impl<'p> Applier<'p> {
         if create && self.quota {
             return Err(Outcome::NotTried);
         }
-        if !create {
+        if !create && !matches!(op.act, PlannedAct::Adopt) {
             if let Some(&because) = self.creates.get(&op.subject).filter(|&&create| failed(create)) {
                 return Err(Outcome::Skipped { because });
             }
@@ -323,6 +331,10 @@ impl<'p> Applier<'p> {
         let mut ids = Vec::with_capacity(members.len());
         let mut left_out = None;
         for &member in members {
+            if let Some(&because) = self.creates.get(&member).filter(|&&create| failed(create)) {
+                left_out = Some(because);
+                continue;
+            }
             let id = self.subjects.get(&member).and_then(|known| known.id.clone());
             match id.or_else(|| self.plan.stored_id(member)) {
                 Some(id) => ids.push(id),

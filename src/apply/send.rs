@@ -1,15 +1,17 @@
 //! Sends writes, reads records again where the store has no conditional writes, and tries again what may work later.
 
+use std::time::Duration;
+
 use crate::error::{ErrorKind, StoreError};
 use crate::host::{Host, Retry};
 use crate::id::{ExternalId, StoreId, Version};
 use crate::model::{Completeness, Kind};
 use crate::page::PageEnd;
 use crate::plan::{Plan, PlannedAct};
-use crate::snapshot::{StoreData, StoreSnapshot};
+use crate::snapshot::{NONE, StoreData, StoreSnapshot};
 use crate::store::{
-    Concurrency, IdentityStore, StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage, Write,
-    WriteBatch,
+    Concurrency, IdentityStore, Members, StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage,
+    Write, WriteBatch,
 };
 use crate::version::{CONTENT_HASH, version_of};
 
@@ -35,6 +37,13 @@ pub(super) struct Done {
 }
 
 type Sent = (Prepared, Result<Done, Outcome>);
+
+/// A write without an outcome yet.
+struct Open {
+    write: Prepared,
+    /// Sent before, and the answer may have been lost.
+    sent: bool,
+}
 
 pub(super) struct Sender<'a, S: IdentityStore + ?Sized> {
     plan: &'a Plan,
@@ -89,93 +98,127 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
     }
 
     async fn round(&mut self, writes: Vec<Prepared>) -> Vec<Sent> {
-        let (mut open, mut sent) = self.unchanged(writes).await;
+        let mut sent = Vec::with_capacity(writes.len());
+        let mut open: Vec<Open> = writes.into_iter().map(|write| Open { write, sent: false }).collect();
         let mut attempt = 1;
         while !open.is_empty() {
-            let mut again = Vec::new();
+            let (ready, mut known) = self.check(std::mem::take(&mut open), attempt).await;
+            let results = self.once(&ready).await;
+            for (tried, result) in ready.into_iter().zip(results) {
+                let verdict = self.judge(&tried, result, attempt).await;
+                known.push((Open { sent: true, ..tried }, verdict));
+            }
             let mut wait = None;
-            let results = self.once(&open).await;
-            for (write, result) in open.into_iter().zip(results) {
-                match self.judge(&write, result, attempt).await {
-                    Verdict::Done(done) => sent.push((write, Ok(done))),
-                    Verdict::Out(outcome) => sent.push((write, Err(outcome))),
+            for (tried, verdict) in known {
+                match verdict {
+                    Verdict::Done(done) => sent.push((tried.write, Ok(done))),
+                    Verdict::Out(outcome) => sent.push((tried.write, Err(outcome))),
                     Verdict::Again(asked) => {
                         wait = wait.max(asked);
-                        again.push(write);
+                        open.push(tried);
                     }
                 }
             }
             attempt += 1;
-            if !again.is_empty() {
+            if !open.is_empty() {
                 if let Some(timer) = self.host.clock() {
                     timer.sleep(self.retry.wait(attempt, wait, timer.jitter())).await;
                 }
             }
-            open = again;
         }
         sent
     }
 
-    /// Rule P7 for stores without conditional writes: reads each record again and lets through what is as planned. Between
-    /// this read and the write lies a window.
-    async fn unchanged(&self, writes: Vec<Prepared>) -> (Vec<Prepared>, Vec<Sent>) {
-        let (mut users, mut groups) = (Vec::new(), Vec::new());
-        let by_reading = |write: &Prepared| {
-            let hashed =
-                write.version.as_ref().is_some_and(|version| version.as_str().starts_with(CONTENT_HASH));
-            write.fresh
-                && write.version.is_some()
-                && (hashed || self.capabilities.concurrency == Concurrency::ReadAgain)
-        };
-        for write in writes.iter().filter(|write| by_reading(write)) {
-            match self.plan.subject(write.subject).kind() {
-                Kind::User => users.extend(write.id.clone()),
-                Kind::Group => groups.extend(write.id.clone()),
+    /// Looks at what must be known before each try: which writes may go out, and what is clear about the others already.
+    ///
+    /// Rule P7 for stores without conditional writes: each record is read again, and what is as planned goes out. Between
+    /// this read and the write lies a window. Rule X4: a create that may have come through is looked up first.
+    async fn check(&mut self, open: Vec<Open>, attempt: u32) -> (Vec<Open>, Vec<(Open, Verdict)>) {
+        let users = self.read_again(Kind::User, &open, attempt).await;
+        let groups = self.read_again(Kind::Group, &open, attempt).await;
+        let (mut ready, mut known) = (Vec::with_capacity(open.len()), Vec::new());
+        for next in open {
+            let found = match self.plan.subject(next.write.subject).kind() {
+                Kind::User => &users,
+                Kind::Group => &groups,
+            };
+            let verdict = match found {
+                _ if next.sent && self.is_create(&next.write) => self.look_up(&next.write, attempt).await,
+                _ if !self.is_read_again(&next.write) => None,
+                Ok(found) => self.compare(&next, &found.0),
+                Err(unread) => Some(unread.verdict()),
+            };
+            match verdict {
+                None => ready.push(next),
+                Some(verdict) => known.push((next, verdict)),
             }
         }
-        if users.is_empty() && groups.is_empty() {
-            return (writes, Vec::new());
+        (ready, known)
+    }
+
+    /// Whether a write goes out only after its record was read, since the store would not know what to compare.
+    fn is_read_again(&self, write: &Prepared) -> bool {
+        let is_hash = |version: &Version| version.as_str().starts_with(CONTENT_HASH);
+        let without_condition = self.capabilities.concurrency == Concurrency::ReadAgain;
+        write.fresh && write.version.as_ref().is_some_and(|version| without_condition || is_hash(version))
+    }
+
+    /// Reads the records of a kind that have to be read again; nothing, where there are none.
+    async fn read_again(&mut self, kind: Kind, open: &[Open], attempt: u32) -> Result<StoreSnapshot, Unread> {
+        let of_kind = |write: &&Prepared| self.plan.subject(write.subject).kind() == kind;
+        let writes = open.iter().map(|open| &open.write);
+        let wanted = writes.filter(of_kind).filter(|write| self.is_read_again(write));
+        let ids: Vec<StoreId> = wanted.filter_map(|write| write.id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(StoreSnapshot::builder(self.capabilities.clone()).finish(Completeness::Complete));
         }
-        let found = match self.read_ids(&users, &groups).await {
-            Ok(found) => found,
+        match read(self.store, kind, StoreSelect::Ids(&ids)).await {
+            Ok(found) => Ok(found),
             Err(error) => {
-                let kind = error.kind();
-                let failed = |write: Prepared| {
-                    let error = StoreError::new(kind, "the record could not be read again before the write");
-                    (write, Err(Outcome::Failed(error)))
-                };
-                return (Vec::new(), writes.into_iter().map(failed).collect());
-            }
-        };
-        let (mut open, mut sent) = (Vec::new(), Vec::new());
-        for mut write in writes {
-            if !by_reading(&write) {
-                open.push(write);
-                continue;
-            }
-            let kind = self.plan.subject(write.subject).kind();
-            let row = write.id.as_ref().and_then(|id| record_row(&found.0, kind, id));
-            match row.map(|row| version_of(&found.0, kind, row)) {
-                Some(now) if Some(now.as_str()) == write.version.as_ref().map(Version::as_str) => {
-                    // The store would not know what to compare.
-                    write.version = None;
-                    open.push(write);
-                }
-                Some(_) => {
-                    let error = StoreError::new(
-                        ErrorKind::Conflict,
-                        "the record has changed since the plan was made",
-                    );
-                    sent.push((write, Err(Outcome::Failed(error))));
-                }
-                None if self.is_converged_without_record(&write) => sent.push((write, Ok(Done::default()))),
-                None => {
-                    let error = StoreError::new(ErrorKind::NotFound, "the record is not there any more");
-                    sent.push((write, Err(Outcome::Failed(error))));
-                }
+                let again = error.is_transient() && self.may_try_again(attempt);
+                Err(Unread { kind: error.kind(), wait: error.wait(), again })
             }
         }
-        (open, sent)
+    }
+
+    /// Whether a record that was read again lets its write through (`None`), or what else comes of it.
+    fn compare(&self, Open { write, sent }: &Open, found: &StoreData) -> Option<Verdict> {
+        let kind = self.plan.subject(write.subject).kind();
+        let Some(row) = write.id.as_ref().and_then(|id| record_row(found, kind, id)) else {
+            if self.is_converged_without_record(write) {
+                return Some(Verdict::Done(Done::default()));
+            }
+            let error = StoreError::new(ErrorKind::NotFound, "the record is not there any more");
+            return Some(Verdict::Out(Outcome::Failed(error)));
+        };
+        if write.version.as_ref().map(Version::as_str) == Some(version_of(found, kind, row).as_str()) {
+            return None;
+        }
+        // Our own write may have come through, though its answer was lost.
+        if let Some(done) = self.as_planned(write, found, row).filter(|_| *sent) {
+            return Some(Verdict::Done(done));
+        }
+        let error = StoreError::new(ErrorKind::Conflict, "the record has changed since the plan was made");
+        Some(Verdict::Out(Outcome::Failed(error)))
+    }
+
+    /// Looks up a create that was sent before; `None`: it is not there and may go out again. Who cannot tell must not make
+    /// a second one (rule X4).
+    async fn look_up(&mut self, write: &Prepared, attempt: u32) -> Option<Verdict> {
+        match self.read_created(write).await {
+            Ok(found) => found.map(Verdict::Done),
+            Err(error) if error.is_transient() && self.may_try_again(attempt) => {
+                Some(Verdict::Again(error.wait()))
+            }
+            Err(_) => Some(Verdict::Out(Outcome::Unknown)),
+        }
+    }
+
+    /// Takes one retry from the budget, where there is one (rule X3).
+    fn may_try_again(&mut self, attempt: u32) -> bool {
+        let may = attempt < self.retry.attempts && self.budget > 0 && self.host.clock().is_some();
+        self.budget -= u32::from(may);
+        may
     }
 
     /// Rule X2: what shall be gone is gone.
@@ -187,14 +230,21 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
         &self.plan.operations[write.op].act
     }
 
-    async fn once(&self, writes: &[Prepared]) -> Vec<Option<Result<Done, StoreError>>> {
+    fn is_create(&self, write: &Prepared) -> bool {
+        matches!(self.act(write), PlannedAct::Create { .. })
+    }
+
+    async fn once(&self, open: &[Open]) -> Vec<Option<Result<Done, StoreError>>> {
+        if open.is_empty() {
+            return Vec::new();
+        }
         let links: Vec<ExternalId> =
-            writes.iter().map(|write| self.plan.external_id(write.subject)).collect();
+            open.iter().map(|open| self.plan.external_id(open.write.subject)).collect();
         let nobody = StoreId::from("");
         let mut batch = WriteBatch::new();
-        for (write, external_id) in writes.iter().zip(&links) {
+        for (Open { write, .. }, external_id) in open.iter().zip(&links) {
             let id = write.id.as_ref().unwrap_or(&nobody);
-            let version = write.version.as_ref();
+            let version = write.version.as_ref().filter(|_| !self.is_read_again(write));
             let group = self.plan.subject(write.subject).kind() == Kind::Group;
             batch.push(match self.act(write) {
                 PlannedAct::Create { row, active, origin } => {
@@ -208,6 +258,10 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
                 PlannedAct::Update { changes, .. } if group => Write::UpdateGroup { id, version, changes },
                 PlannedAct::Update { changes, origin } => {
                     Write::UpdateUser { id, version, changes, origin: *origin }
+                }
+                PlannedAct::Adopt => {
+                    let kind = if group { Kind::Group } else { Kind::User };
+                    Write::Adopt { kind, id, version, external_id }
                 }
                 PlannedAct::Deactivate => Write::SetActive { id, version, active: false },
                 PlannedAct::Reactivate => Write::SetActive { id, version, active: true },
@@ -239,12 +293,11 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
 
     async fn judge(
         &mut self,
-        write: &Prepared,
+        Open { write, sent }: &Open,
         result: Option<Result<Done, StoreError>>,
         attempt: u32,
     ) -> Verdict {
-        let act = self.act(write);
-        let create = matches!(act, PlannedAct::Create { .. });
+        let create = self.is_create(write);
         let error = match result {
             Some(Ok(done)) if create && done.id.is_none() => return self.find_created(write, None).await,
             Some(Ok(done)) => return Verdict::Done(done),
@@ -256,24 +309,16 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
             ErrorKind::AlreadyExists if create => self.find_created(write, Some(error)).await,
             ErrorKind::NotFound if self.is_converged_without_record(write) => Verdict::Done(Done::default()),
             // Our own write may have come through, though its answer was lost: then the version is ours.
-            ErrorKind::Conflict if attempt > 1 => match self.is_as_planned(write).await {
-                true => Verdict::Done(Done::default()),
-                false => Verdict::Out(Outcome::Failed(error)),
-            },
-            ErrorKind::Transient
-                if attempt < self.retry.attempts && self.budget > 0 && self.host.clock().is_some() =>
-            {
-                self.budget -= 1;
-                if create {
-                    // Perhaps it was made before the error. Who cannot tell must not make a second one (rule X4).
-                    match self.read_created(write).await {
-                        Ok(Some(done)) => return Verdict::Done(done),
-                        Ok(None) => {}
-                        Err(_) => return Verdict::Out(Outcome::Unknown),
-                    }
+            // A record that has a link already, perhaps ours, may be answered by either.
+            ErrorKind::Conflict | ErrorKind::AlreadyExists if *sent => {
+                match self.read_as_planned(write).await {
+                    Some(done) => Verdict::Done(done),
+                    None => Verdict::Out(Outcome::Failed(error)),
                 }
-                Verdict::Again(error.wait())
             }
+            ErrorKind::Transient if self.may_try_again(attempt) => Verdict::Again(error.wait()),
+            // Perhaps it was made before the error (rule X4).
+            ErrorKind::Transient if create => self.find_created(write, Some(error)).await,
             _ => Verdict::Out(Outcome::Failed(error)),
         }
     }
@@ -282,6 +327,8 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
     async fn find_created(&self, write: &Prepared, error: Option<StoreError>) -> Verdict {
         match (self.read_created(write).await, error) {
             (Ok(Some(done)), _) => Verdict::Done(done),
+            // Nobody said no, and nobody can tell.
+            (Err(_), Some(error)) if error.is_transient() => Verdict::Out(Outcome::Unknown),
             (_, Some(error)) => Verdict::Out(Outcome::Failed(error)),
             (_, None) => Verdict::Out(Outcome::Unknown),
         }
@@ -301,48 +348,78 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
         }))
     }
 
-    /// Whether a record has what an update or a switch would have written.
-    async fn is_as_planned(&self, write: &Prepared) -> bool {
+    async fn read_as_planned(&self, write: &Prepared) -> Option<Done> {
         let kind = self.plan.subject(write.subject).kind();
-        let Some(id) = write.id.clone() else { return false };
-        let ids = [id];
-        let Ok(found) = read(self.store, kind, StoreSelect::Ids(&ids)).await else { return false };
-        let Some(row) = record_row(&found.0, kind, &ids[0]) else { return false };
-        let attributes = found.0.attributes(kind, row);
-        match self.act(write) {
+        let ids = [write.id.clone()?];
+        let found = read(self.store, kind, StoreSelect::Ids(&ids)).await.ok()?;
+        self.as_planned(write, &found.0, record_row(&found.0, kind, &ids[0])?)
+    }
+
+    /// The record's version, where it has what the write would have given it.
+    fn as_planned(&self, write: &Prepared, found: &StoreData, row: usize) -> Option<Done> {
+        let kind = self.plan.subject(write.subject).kind();
+        let record = found.records(kind).get(row)?;
+        // A snapshot's member lists are sorted.
+        let is_member = |id: &StoreId| {
+            let number = found.ids.find(id.as_str());
+            number.is_some_and(|number| found.members_of(row).binary_search(&number).is_ok())
+        };
+        // Other stores' records do not tell who is in a group.
+        let listed = found.capabilities.members == Members::WithGroups;
+        let same = match self.act(write) {
             PlannedAct::Update { changes, origin } => {
                 let same = changes.iter().all(|change| {
-                    let mut held: Vec<&str> = attributes.values(&change.attribute).collect();
+                    let mut held: Vec<&str> = found.attributes(kind, row).values(&change.attribute).collect();
                     held.sort_unstable();
                     held == change.new
                 });
-                same && origin.is_none_or(|origin| found.0.records(kind)[row].origin == Some(origin))
+                same && origin.is_none_or(|origin| record.origin == Some(origin))
             }
-            PlannedAct::Deactivate => !found.0.records(kind)[row].active,
-            PlannedAct::Reactivate => found.0.records(kind)[row].active,
-            _ => false,
-        }
+            PlannedAct::Adopt => {
+                let link = self.plan.external_id(write.subject);
+                let issuer = found.issuer(&link.issuer);
+                found.links(record).any(|(by, anchor)| by == issuer && anchor == link.value.as_str())
+            }
+            PlannedAct::Deactivate => !record.active,
+            PlannedAct::Reactivate => record.active,
+            PlannedAct::AddMembers(_) => listed && write.members.iter().all(is_member),
+            PlannedAct::RemoveMembers(_) => listed && !write.members.iter().any(is_member),
+            PlannedAct::Create { .. } | PlannedAct::Delete => false,
+        };
+        same.then(|| Done { id: None, version: found.version(record).map(Version::from) })
     }
+}
 
-    async fn read_ids(&self, users: &[StoreId], groups: &[StoreId]) -> Result<StoreSnapshot, StoreError> {
-        let mut builder = StoreSnapshot::builder(self.capabilities.clone());
-        for (kind, ids) in [(Kind::User, users), (Kind::Group, groups)] {
-            if !ids.is_empty() {
-                read_into(&mut builder, self.store, kind, StoreSelect::Ids(ids)).await?;
-            }
+/// A record could not be read again: why, and whether that may be tried once more.
+struct Unread {
+    kind: ErrorKind,
+    wait: Option<Duration>,
+    again: bool,
+}
+
+impl Unread {
+    fn verdict(&self) -> Verdict {
+        if self.again {
+            return Verdict::Again(self.wait);
         }
-        Ok(builder.finish(Completeness::Complete))
+        let error = StoreError::new(self.kind, "the record could not be read again before the write");
+        Verdict::Out(Outcome::Failed(error))
     }
 }
 
 enum Verdict {
     Done(Done),
     Out(Outcome),
-    Again(Option<std::time::Duration>),
+    Again(Option<Duration>),
 }
 
 fn record_row(found: &StoreData, kind: Kind, id: &StoreId) -> Option<usize> {
-    found.records(kind).iter().position(|record| found.id(record) == id.as_str())
+    let rows = match kind {
+        Kind::User => &found.user_of,
+        Kind::Group => &found.group_of,
+    };
+    let row = *rows.get(found.ids.find(id.as_str())? as usize)?;
+    (row != NONE).then_some(row as usize)
 }
 
 async fn read<S: IdentityStore + ?Sized>(

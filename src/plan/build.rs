@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::impact::{Impacts, Newly};
 use super::order::{Slot, Wait, order};
-use super::{BlockedOp, HeldOp, Op, Plan, PlannedAct, Subjects, TrippedLimit};
+use super::{BlockedOp, HeldOp, Op, PendingOp, Plan, PlannedAct, Subjects, TrippedLimit};
+use crate::approved::Approved;
 use crate::diff::{Act, Blocked, Cause, Draft, MemberRef, Step};
-use crate::guard::{Judgement, Trip};
+use crate::evidence::Evidence;
+use crate::fingerprint::Fingerprint;
+use crate::guard::{Judgement, Measured, Trip};
 use crate::id::{Issuer, SourceAnchor};
 use crate::links::Links;
 use crate::model::{Kind, Origin, Timestamp};
 use crate::object::Objects;
+use crate::options::Extent;
+use crate::run::{Memory, Seen};
 use crate::snapshot::NONE;
 use crate::store::Change;
 use crate::value::Rules;
@@ -24,10 +30,16 @@ pub(crate) struct Decided<'a> {
     pub(crate) group_rules: &'a Rules<'a>,
     pub(crate) draft: Draft,
     pub(crate) judgement: Judgement,
+    pub(crate) approved: Approved,
     pub(crate) issuer: Issuer,
     pub(crate) now: Timestamp,
     /// What created users are marked with.
     pub(crate) origin: Origin,
+    pub(crate) extent: Extent,
+    pub(crate) memory: Memory,
+    pub(crate) seen: Seen,
+    /// None for a sign-in.
+    pub(crate) evidence: Option<&'a Evidence>,
 }
 
 /// Somebody the plan mentions: an object, or a store id of nobody we manage.
@@ -38,11 +50,19 @@ enum Who {
 }
 
 /// Makes the plan. `O(n log n)` in what it mentions, not in the directory.
-pub(crate) fn build(decided: Decided<'_>) -> Plan {
+pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
+    let mut seen = std::mem::replace(&mut decided.seen, Seen::nothing());
     let Decided { draft, judgement, .. } = &decided;
     let naming = Naming::new(&decided);
     let ordered = Sequence::new(&decided, &naming);
     let mut emitter = Emitter {
+        measured: Measured {
+            links: decided.links,
+            users: decided.users,
+            groups: decided.groups,
+            user_rules: decided.user_rules,
+            group_rules: decided.group_rules,
+        },
         naming: &naming,
         decided: &decided,
         sequence: &ordered,
@@ -71,6 +91,25 @@ pub(crate) fn build(decided: Decided<'_>) -> Plan {
         by.iter_mut().for_each(|trip| *trip = rank[*trip as usize]);
         by.sort_unstable();
     }
+    for held in &mut held {
+        let operation = held_name(&held.op, &naming.subjects);
+        held.since = decided.memory.held_since(operation);
+        seen.held.insert(operation, held.since);
+    }
+    let mut pending: Vec<PendingOp> = Vec::new();
+    for (kind, objects) in [(Kind::User, decided.users), (Kind::Group, decided.groups)] {
+        let reported = objects.waiting.iter().filter(|_| decided.extent != Extent::NewEntitlements);
+        pending.extend(reported.filter(|waiting| !objects.all[waiting.object as usize].protected).map(
+            |waiting| PendingOp {
+                subject: number(kind, waiting.object),
+                cause: waiting.reason.into(),
+                deprovision: waiting.deprovision,
+                since: waiting.since,
+                due: waiting.due,
+            },
+        ));
+    }
+    pending.sort_unstable_by_key(|pending| (pending.subject, pending.cause));
     let mut kept: Vec<u32> = draft.kept.iter().map(|&(kind, object)| number(kind, object)).collect();
     kept.sort_unstable();
     kept.dedup();
@@ -88,7 +127,16 @@ pub(crate) fn build(decided: Decided<'_>) -> Plan {
     let sensitive = sensitive.into_iter().flat_map(|(kind, rules)| {
         rules.rules.iter().filter(|rule| rule.sensitive).map(move |rule| (kind, rule.target.to_owned()))
     });
+    let impacts = Impacts::new(&decided, &naming);
+    let impact = impacts.of(operations.iter(), Newly::Told);
+    let held_impact = impacts.of(held.iter().map(|held| &held.op), Newly::LeftOut);
     Plan {
+        impact,
+        held_impact,
+        pending,
+        extent: decided.extent,
+        by_sign_in: decided.origin == Origin::Jit,
+        run: decided.memory.into_state(seen),
         sensitive: sensitive.collect(),
         tripped,
         operations,
@@ -105,6 +153,25 @@ pub(crate) fn build(decided: Decided<'_>) -> Plan {
         planned_at: decided.now,
         values: decided.draft.values,
     }
+}
+
+/// What is held, whatever its values: who is asked "since when" means that.
+fn held_name(op: &Op, subjects: &Subjects) -> Fingerprint {
+    let action = match &op.act {
+        PlannedAct::Adopt => "adopt",
+        PlannedAct::Create { .. } => "create",
+        PlannedAct::Update { .. } => "update",
+        PlannedAct::Deactivate => "deactivate",
+        PlannedAct::Reactivate => "reactivate",
+        PlannedAct::Delete => "delete",
+        PlannedAct::AddMembers(_) => "add",
+        PlannedAct::RemoveMembers(_) => "remove",
+    };
+    let kind = match subjects.kinds.get(op.subject as usize) {
+        Some(Kind::Group) => "group",
+        _ => "user",
+    };
+    Fingerprint::of([action, kind, subjects.anchors.at(op.subject as usize)])
 }
 
 fn who(member: MemberRef) -> Who {
@@ -125,15 +192,19 @@ fn tripped(decided: &Decided<'_>, trip: &Trip) -> TrippedLimit {
         planned: trip.planned,
         allowed: trip.allowed,
         base: trip.base,
+        window: trip.window.map(|(period, _)| period),
+        spent: trip.window.map_or(0, |(_, spent)| spent),
     }
 }
 
 /// Everybody whom the plan mentions, numbered in the order of kind, anchor, store id.
-struct Naming {
-    subjects: Subjects,
+pub(super) struct Naming {
+    pub(super) subjects: Subjects,
     users: Vec<u32>,
     groups: Vec<u32>,
     stored: BTreeMap<u32, u32>,
+    /// Per subject its object, `NONE` where it is nobody of ours.
+    pub(super) objects: Vec<u32>,
 }
 
 impl Naming {
@@ -151,6 +222,9 @@ impl Naming {
         }
         for &(kind, object) in &decided.draft.kept {
             mentioned.add(Who::Object(kind, object));
+        }
+        for (kind, objects) in [(Kind::User, decided.users), (Kind::Group, decided.groups)] {
+            objects.waiting.iter().for_each(|waiting| mentioned.add(Who::Object(kind, waiting.object)));
         }
         for Blocked { member, kind, object, .. } in &decided.draft.blocked {
             mentioned.add(Who::Object(*kind, *object));
@@ -184,6 +258,7 @@ impl Naming {
             users: vec![NONE; mentioned.users.len()],
             groups: vec![NONE; mentioned.groups.len()],
             stored: BTreeMap::new(),
+            objects: Vec::with_capacity(all.len()),
         };
         let user_name = name_rule(decided.user_rules);
         let group_name = name_rule(decided.group_rules);
@@ -200,6 +275,10 @@ impl Naming {
                 None => subjects.versions.push(""),
             };
             let number = number as u32;
+            naming.objects.push(match who {
+                Who::Object(_, object) => object,
+                Who::Stored(_) => NONE,
+            });
             match who {
                 Who::Object(Kind::User, object) => naming.users[object as usize] = number,
                 Who::Object(Kind::Group, object) => naming.groups[object as usize] = number,
@@ -263,6 +342,11 @@ fn record_id<'a>(decided: &Decided<'a>, kind: Kind, record: u32) -> &'a str {
     store.records(kind).get(record as usize).map_or("", |record| store.id(record))
 }
 
+pub(super) fn object_name(decided: &Decided<'_>, kind: Kind, object: u32) -> String {
+    let rules = if kind == Kind::User { decided.user_rules } else { decided.group_rules };
+    name(decided, kind, Who::Object(kind, object), name_rule(rules))
+}
+
 fn name(decided: &Decided<'_>, kind: Kind, who: Who, rule: Option<&crate::value::Rule<'_>>) -> String {
     let Some(rule) = rule else { return String::new() };
     if let Some(row) = record_row(decided, kind, who) {
@@ -293,6 +377,9 @@ struct Sequence {
     waits: BTreeMap<u32, BTreeSet<u32>>,
     /// Per step the limits that hold it, dependents included.
     held: BTreeMap<u32, BTreeSet<u32>>,
+    /// The same, without those that hold the step for its own sake: what an approval does not lift (rule D5).
+    inherited: BTreeMap<u32, BTreeSet<u32>>,
+    /// Steps that give an object its record: creates and adoptions.
     creates: BTreeMap<(Kind, u32), u32>,
     deletes: BTreeMap<u32, u32>,
 }
@@ -302,7 +389,9 @@ impl Sequence {
         let steps = &decided.draft.steps;
         let key = |number: u32| {
             let step = &steps[number as usize];
-            (phase(step), step.kind, naming.number(Who::Object(step.kind, step.object)), step.cause)
+            // Among updates names are given up first: a run that was cut sees no other choice of names then (rule X4).
+            let later = step.cause != Cause::NameReleased;
+            (phase(step), later, step.kind, naming.number(Who::Object(step.kind, step.object)), step.cause)
         };
         let mut sorted: Vec<u32> = (0..steps.len() as u32).collect();
         sorted.sort_by_cached_key(|&number| key(number));
@@ -312,7 +401,7 @@ impl Sequence {
         for (number, step) in steps.iter().enumerate() {
             let number = number as u32;
             match step.act {
-                Act::Create { .. } => {
+                Act::Create { .. } | Act::Adopt => {
                     creates.insert((step.kind, step.object), number);
                 }
                 Act::Delete if step.kind == Kind::User => {
@@ -339,7 +428,14 @@ impl Sequence {
             waits.entry(taker).or_default().insert(holder);
             names.push((taker, holder, attribute));
         }
-        let held = held(steps, &decided.judgement, &waits, &group_deletes);
+        // Whatever is done to an adopted record is done after it has our link (rule M7).
+        for (number, step) in steps.iter().enumerate().filter(|(_, step)| !matches!(step.act, Act::Adopt)) {
+            let Some(&given) = creates.get(&(step.kind, step.object)) else { continue };
+            if matches!(steps[given as usize].act, Act::Adopt) {
+                waits.entry(number as u32).or_default().insert(given);
+            }
+        }
+        let (held, inherited) = held(decided, &waits, &writes, &group_deletes);
         // Memberships go before the delete that they stand in the way of (rule D2); they hold nothing up themselves.
         for (number, step) in steps.iter().enumerate() {
             let Act::Remove(members) = &step.act else { continue };
@@ -358,7 +454,7 @@ impl Sequence {
             }
         }
         let (slots, temporary) = with_names_in_order(steps, &sorted, &names);
-        Self { slots, temporary, waits, held, creates, deletes }
+        Self { slots, temporary, waits, held, inherited, creates, deletes }
     }
 }
 
@@ -398,37 +494,43 @@ fn with_names_in_order(
     (slots.collect(), temporary)
 }
 
-const UPDATES: u8 = 3;
+const UPDATES: u8 = 4;
 
-/// The order of rule P6: whoever stops half-way has taken away before he gave.
+/// The order of rule P6: whoever stops half-way has taken away before he gave. Adoptions give nobody anything, and all that is
+/// taken away from an adopted record needs its link.
 fn phase(step: &Step) -> u8 {
     match (&step.act, step.kind) {
-        (Act::Deactivate, _) => 0,
-        (Act::Remove(_), _) => 1,
-        (Act::Delete, _) => 2,
+        (Act::Adopt, _) => 0,
+        (Act::Deactivate, _) => 1,
+        (Act::Remove(_), _) => 2,
+        (Act::Delete, _) => 3,
         (Act::Update { .. }, _) => UPDATES,
-        (Act::Create { .. }, Kind::User) => 4,
-        (Act::Create { .. }, Kind::Group) => 5,
-        (Act::Add(_), _) => 6,
-        (Act::Reactivate, _) => 7,
+        (Act::Create { .. }, Kind::User) => 5,
+        (Act::Create { .. }, Kind::Group) => 6,
+        (Act::Add(_), _) => 7,
+        (Act::Reactivate, _) => 8,
     }
 }
 
-/// What is held, with all that depends on it (rule D5).
+/// Per step the limits that hold it.
+type HeldBy = BTreeMap<u32, BTreeSet<u32>>;
+
+/// What is held, with all that depends on it (rule D5); and of that, what is held only because of something else.
 fn held(
-    steps: &[Step],
-    judgement: &Judgement,
+    decided: &Decided<'_>,
     waits: &BTreeMap<u32, BTreeSet<u32>>,
+    writes: &BTreeMap<(Kind, u32), u32>,
     group_deletes: &BTreeMap<u32, u32>,
-) -> BTreeMap<u32, BTreeSet<u32>> {
-    let mut held: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+) -> (HeldBy, HeldBy) {
+    let steps = &decided.draft.steps;
+    let (mut held, mut inherited) = (HeldBy::new(), HeldBy::new());
     let mut queue: Vec<u32> = Vec::new();
-    for (&step, by) in &judgement.held {
+    for (&step, by) in &decided.judgement.held {
         held.entry(step).or_default().extend(by);
         queue.push(step);
     }
     if held.is_empty() {
-        return held;
+        return (held, inherited);
     }
     let mut dependents: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (&step, befores) in waits {
@@ -444,30 +546,51 @@ fn held(
             }
         }
     }
-    while let Some(step) = queue.pop() {
-        let by = held.get(&step).cloned().unwrap_or_default();
-        for &dependent in dependents.get(&step).into_iter().flatten() {
-            let known = held.entry(dependent).or_default();
-            let before = known.len();
-            known.extend(&by);
-            if known.len() > before {
-                queue.push(dependent);
+    let mut spread = |held: &mut HeldBy, mut queue: Vec<u32>| {
+        while let Some(step) = queue.pop() {
+            let by = held.get(&step).cloned().unwrap_or_default();
+            for &dependent in dependents.get(&step).into_iter().flatten() {
+                let known = held.entry(dependent).or_default();
+                let before = known.len();
+                known.extend(&by);
+                inherited.entry(dependent).or_default().extend(&by);
+                if known.len() > before {
+                    queue.push(dependent);
+                }
             }
         }
+    };
+    spread(&mut held, queue);
+    // A name is given up for those who take it: once none of them does, it is held with them. What waits for it is among them.
+    let mut queue = Vec::new();
+    for (kind, object, takers) in &decided.draft.released {
+        let Some(&release) = writes.get(&(*kind, *object)) else { continue };
+        let takers: Vec<Option<&BTreeSet<u32>>> = takers
+            .iter()
+            .filter_map(|&taker| writes.get(&(*kind, taker)))
+            .map(|taker| held.get(taker))
+            .collect();
+        if !held.contains_key(&release) && !takers.is_empty() && takers.iter().all(Option::is_some) {
+            let by: BTreeSet<u32> = takers.into_iter().flatten().flatten().copied().collect();
+            held.insert(release, by);
+            queue.push(release);
+        }
     }
-    held
+    spread(&mut held, queue);
+    (held, inherited)
 }
 
 /// Writes steps out as operations, run or held.
 struct Emitter<'a, 'd> {
+    measured: Measured<'a>,
     naming: &'a Naming,
     decided: &'a Decided<'d>,
     sequence: &'a Sequence,
     operations: Vec<Op>,
     held: Vec<HeldOp>,
-    /// Where the operation of a step stands: its temporary values, or itself.
-    position: BTreeMap<Slot, u32>,
-    held_position: BTreeMap<Slot, u32>,
+    /// Where the operations of a step stand: its temporary values, or itself; a list may be in parts.
+    position: BTreeMap<Slot, Vec<u32>>,
+    held_position: BTreeMap<Slot, Vec<u32>>,
 }
 
 impl Emitter<'_, '_> {
@@ -495,6 +618,7 @@ impl Emitter<'_, '_> {
             (Act::Create { row, active }, _) => {
                 PlannedAct::Create { row: *row, active: *active, origin: self.decided.origin }
             }
+            (Act::Adopt, _) => PlannedAct::Adopt,
             (Act::Deactivate, _) => PlannedAct::Deactivate,
             (Act::Reactivate, _) => PlannedAct::Reactivate,
             (Act::Delete, _) => PlannedAct::Delete,
@@ -506,7 +630,9 @@ impl Emitter<'_, '_> {
             }
         };
         let by = self.sequence.held.get(&number).cloned().unwrap_or_default();
-        self.put(slot, Op { act, subject, cause, after: Vec::new() }, &by);
+        let loses = self.measured.lost_with(step);
+        let approved = self.decided.approved.shown(number, None);
+        self.put(slot, Op { act, subject, cause, after: Vec::new(), approved, loses }, &by);
     }
 
     /// Splits a member list into what runs and what is held with the create or delete of a member (rule D5).
@@ -522,12 +648,17 @@ impl Emitter<'_, '_> {
         let held = &self.sequence.held;
         let of = |step: Option<&u32>| step.and_then(|step| held.get(step)).cloned().unwrap_or_default();
         let mut whole = of(Some(&number));
+        let mut inherited = self.sequence.inherited.get(&number).cloned().unwrap_or_default();
         if matches!(step.act, Act::Add(_)) {
-            whole.extend(of(self.sequence.creates.get(&(Kind::Group, step.object))));
+            let group = of(self.sequence.creates.get(&(Kind::Group, step.object)));
+            whole.extend(&group);
+            inherited.extend(&group);
         }
-        let (mut runs, mut waits, mut held_by) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut lists: BTreeMap<(bool, Option<Timestamp>), Vec<u32>> = BTreeMap::new();
+        let mut held_by = BTreeSet::new();
         for &member in members {
-            let mut by = whole.clone();
+            let approved = self.decided.approved.shown(number, Some(member));
+            let mut by = if approved.is_some() { inherited.clone() } else { whole.clone() };
             if let MemberRef::Object(object) = member {
                 match step.cause {
                     Cause::MemberDeleted => by.extend(of(self.sequence.deletes.get(&object))),
@@ -537,19 +668,24 @@ impl Emitter<'_, '_> {
                     {
                         by.clear();
                     }
-                    Cause::Entitled => by.extend(of(self.sequence.creates.get(&(Kind::User, object)))),
                     _ => {}
                 }
+                // Whoever is to be adopted leaves a group only once he is ours, too.
+                by.extend(of(self.sequence.creates.get(&(Kind::User, object))));
             }
-            let list = if by.is_empty() { &mut runs } else { &mut waits };
-            list.push(self.naming.number(who(member)));
+            let runs = by.is_empty();
+            lists
+                .entry((!runs, approved.filter(|_| runs)))
+                .or_default()
+                .push(self.naming.number(who(member)));
             held_by.extend(by);
         }
-        for (mut members, by) in [(runs, BTreeSet::new()), (waits, held_by)] {
-            if !members.is_empty() {
-                members.sort_unstable();
-                self.put(slot, Op { act: act(members), subject, cause: step.cause, after: Vec::new() }, &by);
-            }
+        let none = BTreeSet::new();
+        for ((waits, approved), mut members) in lists {
+            members.sort_unstable();
+            let by = if waits { &held_by } else { &none };
+            let (act, cause) = (act(members), step.cause);
+            self.put(slot, Op { act, subject, cause, after: Vec::new(), approved, loses: 0 }, by);
         }
     }
 
@@ -562,18 +698,22 @@ impl Emitter<'_, '_> {
             let before = self.sequence.waits.get(&number).into_iter().flatten();
             // Within a cycle only the temporary value has been written by now, and that is what frees the old one.
             for step in before {
-                after.extend(position.get(&Slot::Temporary(*step)));
-                after.extend(position.get(&Slot::Update(*step)));
+                after.extend(position.get(&Slot::Temporary(*step)).into_iter().flatten());
+                after.extend(position.get(&Slot::Update(*step)).into_iter().flatten());
             }
-            after.extend(position.get(&Slot::Temporary(number)));
+            after.extend(position.get(&Slot::Temporary(number)).into_iter().flatten());
+        } else {
+            let step = &self.decided.draft.steps[number as usize];
+            let given = self.sequence.creates.get(&(step.kind, step.object));
+            after.extend(given.and_then(|&given| position.get(&Slot::Update(given))).into_iter().flatten());
         }
         op.after = after.into_iter().collect();
         if runs {
-            self.position.insert(slot, self.operations.len() as u32);
+            self.position.entry(slot).or_default().push(self.operations.len() as u32);
             self.operations.push(op);
         } else {
-            self.held_position.insert(slot, self.held.len() as u32);
-            self.held.push(HeldOp { op, by: by.iter().copied().collect() });
+            self.held_position.entry(slot).or_default().push(self.held.len() as u32);
+            self.held.push(HeldOp { op, by: by.iter().copied().collect(), since: self.decided.now });
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::{Action, Members, Operation, Plan, Subject};
+use super::{Action, Members, Operation, Plan, Subject, TrippedLimit};
 use crate::diff::{BlockReason, Cause};
 use crate::escape::Escaped;
 use crate::guard::LimitName;
-use crate::model::{Kind, Origin};
+use crate::model::{Kind, Origin, Period};
+use crate::options::Deprovision;
 use crate::store::Change;
 
 impl fmt::Display for Plan {
@@ -19,21 +20,27 @@ impl fmt::Display for Plan {
         }
         self.totals(f)?;
         for (number, tripped) in self.tripped.iter().enumerate() {
-            write!(f, "limit {}: {}", number + 1, limit(tripped.limit))?;
-            if let Some(group) = &tripped.group {
-                write!(f, " of {group}")?;
-            }
-            if let Some(attribute) = &tripped.attribute {
-                write!(f, " {}", Escaped(attribute))?;
-            }
-            writeln!(f, ": {} planned, {} allowed of {}", tripped.planned, tripped.allowed, tripped.base)?;
+            writeln!(f, "limit {}: {tripped}", number + 1)?;
         }
         for held in self.held() {
             let by: Vec<String> = held.by().iter().map(|by| (by + 1).to_string()).collect();
             writeln!(f, "held by limit {}: {}", by.join(", "), held.operation)?;
+            let since = self.planned_at.since(held.since);
+            if since > 0 {
+                writeln!(f, "    held for {}", Period::of_seconds(since))?;
+            }
         }
+        self.impacts(f)?;
         for subject in self.kept() {
             writeln!(f, "kept: {subject}")?;
+        }
+        for pending in self.pending() {
+            let what = match pending.deprovision {
+                Deprovision::Delete => "delete",
+                Deprovision::Deactivate | Deprovision::Keep => "deactivate",
+            };
+            let left = Period::of_seconds(pending.due.since(self.planned_at));
+            writeln!(f, "pending: {what} {} in {left} ({})", pending.subject, why(pending.cause))?;
         }
         if !self.blocked.is_empty() {
             writeln!(f, "removals blocked: {}", self.blocked.len())?;
@@ -54,12 +61,22 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    fn impacts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (prefix, impact) in [("impact", &self.impact), ("impact if approved", &self.held_impact)] {
+            for line in impact.to_string().lines() {
+                writeln!(f, "{prefix}: {line}")?;
+            }
+        }
+        Ok(())
+    }
+
     fn totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut create, mut update, mut delete, mut off, mut on, mut added, mut removed) =
-            (0, 0, 0, 0, 0, 0, 0);
+        let (mut adopt, mut create, mut update, mut delete, mut off, mut on, mut added, mut removed) =
+            (0, 0, 0, 0, 0, 0, 0, 0);
         for operation in self.operations() {
             match operation.action() {
                 Action::CreateUser { .. } | Action::CreateGroup { .. } => create += 1,
+                Action::Adopt => adopt += 1,
                 Action::Update { .. } => update += 1,
                 Action::Delete => delete += 1,
                 Action::Deactivate => off += 1,
@@ -72,6 +89,7 @@ impl Plan {
             return Ok(());
         }
         let parts = [
+            (adopt, "adopted"),
             (create, "created"),
             (update, "updated"),
             (delete, "deleted"),
@@ -131,19 +149,42 @@ impl fmt::Display for Operation<'_> {
                     f.write_str("; origin: sign-in → synced")?;
                 }
             }
+            Action::Adopt => write!(f, "+ adopt {subject}")?,
             Action::Deactivate => write!(f, "- deactivate {subject}")?,
             Action::Reactivate => write!(f, "+ reactivate {subject}")?,
-            Action::Delete => write!(f, "- delete {subject}")?,
+            Action::Delete => {
+                write!(f, "- delete {subject}")?;
+                if self.members_lost() > 0 {
+                    write!(f, ", {} members lose it", self.members_lost())?;
+                }
+            }
             Action::AddMembers(members) => {
-                write!(f, "+ members of {subject}: {} ({})", members.len(), why(self.cause()))?;
+                write!(f, "+ members of {subject}: {} ({})", members.len(), self.reason())?;
                 return names(f, '+', members);
             }
             Action::RemoveMembers(members) => {
-                write!(f, "- members of {subject}: {} ({})", members.len(), why(self.cause()))?;
+                write!(f, "- members of {subject}: {} ({})", members.len(), self.reason())?;
                 return names(f, '-', members);
             }
         }
-        write!(f, " ({})", why(self.cause()))
+        write!(f, " ({})", self.reason())
+    }
+}
+
+impl fmt::Display for TrippedLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", limit(self.limit))?;
+        if let Some(group) = &self.group {
+            write!(f, " of {group}")?;
+        }
+        if let Some(attribute) = &self.attribute {
+            write!(f, " {}", Escaped(attribute))?;
+        }
+        write!(f, ": {} planned, ", self.planned)?;
+        if let Some(window) = self.window {
+            write!(f, "{} done in the last {window}, ", self.spent)?;
+        }
+        write!(f, "{} allowed of {}", self.allowed, self.base)
     }
 }
 
@@ -156,6 +197,11 @@ fn names(f: &mut fmt::Formatter<'_>, sign: char, members: Members<'_>) -> fmt::R
 }
 
 impl Operation<'_> {
+    fn reason(&self) -> String {
+        let approved = if self.is_approved() { ", approved" } else { "" };
+        format!("{}{approved}", why(self.cause()))
+    }
+
     fn values(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -199,6 +245,7 @@ impl Operation<'_> {
 fn why(cause: Cause) -> &'static str {
     match cause {
         Cause::Entitled => "entitled",
+        Cause::Matched => "has no link, and is the only match",
         Cause::Changed => "changed in the source",
         Cause::Adopted => "signed in before, entitled now",
         Cause::Enabled => "entitled and enabled",
@@ -206,11 +253,13 @@ fn why(cause: Cause) -> &'static str {
         Cause::LeftScope => "not entitled any more",
         Cause::DisabledInSource => "disabled in the source",
         Cause::NoPath => "no path is left",
+        Cause::MemberLeaving => "the member's account will be deleted",
         Cause::Unmanaged => "not ours, put in by somebody else",
         Cause::MemberDeleted => "before the member is deleted",
         Cause::GroupDeleted => "before the group is deleted",
         Cause::GroupRetired => "the group is out of use",
         Cause::Swap => "gives its value free for another",
+        Cause::NameReleased => "gives up a name that is its own no more",
         Cause::SignIn => "signs in",
     }
 }
@@ -222,6 +271,7 @@ fn because(reason: BlockReason) -> &'static str {
         BlockReason::NotSeen => "it was not seen in this run, so it is not deleted",
         BlockReason::ListIncomplete => "the member list, or one below, is incomplete",
         BlockReason::MembersUnlisted => "the store cannot list the members",
+        BlockReason::RemovalsOff => "the options take nobody out of a group",
         BlockReason::Protected => "a protected member would go with it",
     }
 }
@@ -234,6 +284,7 @@ fn limit(name: LimitName) -> &'static str {
         LimitName::RemovalsInAll => "member removals in all",
         LimitName::RemovalsPerGroup => "member removals",
         LimitName::ClearsPerAttribute => "cleared values",
+        LimitName::Adoptions => "adoptions",
         LimitName::Grants => "grants",
     }
 }

@@ -6,13 +6,16 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{
-    Action, BlockedOp, FORMAT, HeldOp, Op, Operation, Plan, PlannedAct, Subject, Subjects, TrippedLimit,
+    AccessImpact, Action, BlockedOp, FORMAT, HeldOp, Op, Operation, PendingOp, Plan, PlannedAct, Subject,
+    Subjects, TrippedLimit,
 };
 use crate::attributes::AttributeTable;
 use crate::diagnostic::Diagnostic;
 use crate::diff::{BlockReason, Cause};
 use crate::id::Issuer;
 use crate::model::{Kind, Origin, Timestamp};
+use crate::options::{Deprovision, Extent};
+use crate::run::RunState;
 use crate::store::Change;
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -22,24 +25,47 @@ pub(super) struct PlanDocument {
     issuer: Issuer,
     store: String,
     planned_at: Timestamp,
+    #[serde(default)]
+    extent: Extent,
     operations: Vec<OperationDocument>,
     held: Vec<HeldDocument>,
     tripped: Vec<TrippedLimit>,
+    #[serde(default)]
+    impact: AccessImpact,
+    #[serde(default, skip_serializing_if = "AccessImpact::is_empty")]
+    held_impact: AccessImpact,
     kept: Vec<SubjectDocument>,
+    #[serde(default)]
+    pending: Vec<PendingDocument>,
     blocked: Vec<BlockedDocument>,
     diagnostics: Vec<Diagnostic>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    sensitive: Vec<(Kind, String)>,
+    pub(super) sensitive: Vec<(Kind, String)>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    by_sign_in: bool,
+    /// What the next run is to be given.
+    #[serde(default)]
+    run: RunState,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SubjectDocument {
-    kind: Kind,
+pub(super) struct SubjectDocument {
+    pub(super) kind: Kind,
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    anchor: String,
+    pub(super) anchor: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    id: String,
+    pub(super) id: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -48,7 +74,8 @@ struct SubjectDocument {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum ActionName {
+pub(super) enum ActionName {
+    Adopt,
     Create,
     Update,
     Deactivate,
@@ -58,24 +85,37 @@ enum ActionName {
     RemoveMembers,
 }
 
-#[derive(PartialEq, Serialize, Deserialize)]
+/// An operation in full. Its `Debug` is that of what it is about: values may be sensitive (rule S2).
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OperationDocument {
-    action: ActionName,
-    subject: SubjectDocument,
-    cause: Cause,
+pub(super) struct OperationDocument {
+    pub(super) action: ActionName,
+    pub(super) subject: SubjectDocument,
+    pub(super) cause: Cause,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    active: Option<bool>,
+    pub(super) active: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin>,
+    pub(super) origin: Option<Origin>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    attributes: Option<IndexMap<String, Vec<String>>>,
+    pub(super) attributes: Option<IndexMap<String, Vec<String>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    changes: Option<Vec<Change>>,
+    pub(super) changes: Option<Vec<Change>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    members: Option<Vec<SubjectDocument>>,
+    pub(super) members: Option<Vec<SubjectDocument>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    after: Vec<u32>,
+    pub(super) after: Vec<u32>,
+    /// Runs under an approval that was shown then (rule D5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) approved: Option<Timestamp>,
+    /// For the delete of a group: managed members who lose it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) members_lost: u64,
+}
+
+impl std::fmt::Debug for OperationDocument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}", self.action, self.subject)
+    }
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -83,6 +123,18 @@ struct OperationDocument {
 struct HeldDocument {
     operation: OperationDocument,
     by: Vec<u32>,
+    #[serde(default)]
+    since: Timestamp,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PendingDocument {
+    subject: SubjectDocument,
+    cause: Cause,
+    deprovision: Deprovision,
+    since: Timestamp,
+    due: Timestamp,
 }
 
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -117,6 +169,8 @@ impl From<Operation<'_>> for OperationDocument {
             changes: None,
             members: None,
             after: operation.after().to_vec(),
+            approved: operation.op.approved,
+            members_lost: operation.members_lost(),
         };
         let grouped = |attributes: crate::Attributes<'_>| {
             let mut map: IndexMap<String, Vec<String>> = IndexMap::new();
@@ -141,6 +195,7 @@ impl From<Operation<'_>> for OperationDocument {
                 document.origin = origin;
                 ActionName::Update
             }
+            Action::Adopt => ActionName::Adopt,
             Action::Deactivate => ActionName::Deactivate,
             Action::Reactivate => ActionName::Reactivate,
             Action::Delete => ActionName::Delete,
@@ -164,10 +219,29 @@ impl From<&Plan> for PlanDocument {
             issuer: plan.issuer.clone(),
             store: plan.store.clone(),
             planned_at: plan.planned_at,
+            extent: plan.extent,
+            impact: plan.impact.clone(),
+            held_impact: plan.held_impact.clone(),
+            pending: plan
+                .pending()
+                .map(|pending| PendingDocument {
+                    subject: subject(pending.subject),
+                    cause: pending.cause,
+                    deprovision: pending.deprovision,
+                    since: pending.since,
+                    due: pending.due,
+                })
+                .collect(),
+            by_sign_in: plan.by_sign_in,
+            run: plan.run.clone(),
             operations: plan.operations().map(OperationDocument::from).collect(),
             held: plan
                 .held()
-                .map(|held| HeldDocument { operation: held.operation.into(), by: held.by().to_vec() })
+                .map(|held| HeldDocument {
+                    operation: held.operation.into(),
+                    by: held.by().to_vec(),
+                    since: held.since,
+                })
                 .collect(),
             tripped: plan.tripped.clone(),
             kept: plan.kept().map(subject).collect(),
@@ -218,6 +292,7 @@ impl PlanDocument {
             mentioned.extend(operation.members.iter().flatten());
         }
         mentioned.extend(&self.kept);
+        mentioned.extend(self.pending.iter().map(|pending| &pending.subject));
         for blocked in &self.blocked {
             mentioned.push(&blocked.subject);
             mentioned.extend(&blocked.member);
@@ -235,7 +310,6 @@ impl PlanDocument {
         let numbered = mentioned.iter().enumerate();
         let numbers = Numbers(numbered.map(|(number, &subject)| (subject.clone(), number as u32)).collect());
         let mut values = AttributeTable::default();
-        let count = self.operations.len();
         let operations = self
             .operations
             .iter()
@@ -247,9 +321,17 @@ impl PlanDocument {
             if entry.by.iter().any(|&by| by as usize >= self.tripped.len()) {
                 return Err("a held operation names a limit that did not trip".to_owned());
             }
-            held.push(HeldOp { op: entry.operation.to_op(i, &numbers, &mut values)?, by: entry.by.clone() });
+            let op = entry.operation.to_op(i, &numbers, &mut values)?;
+            held.push(HeldOp { op, by: entry.by.clone(), since: entry.since });
         }
-        debug_assert_eq!(count, operations.len());
+        let pending = self.pending.iter().map(|pending| PendingOp {
+            subject: numbers.of(&pending.subject),
+            cause: pending.cause,
+            deprovision: pending.deprovision,
+            since: pending.since,
+            due: pending.due,
+        });
+        check_order(&operations, &subjects)?;
         let kept = self.kept.iter().map(|subject| numbers.of(subject)).collect();
         let blocked = self.blocked.iter().map(|blocked| BlockedOp {
             subject: numbers.of(&blocked.subject),
@@ -258,6 +340,12 @@ impl PlanDocument {
         });
         Ok(Plan {
             blocked: blocked.collect(),
+            pending: pending.collect(),
+            extent: self.extent,
+            impact: self.impact,
+            held_impact: self.held_impact,
+            run: self.run,
+            by_sign_in: self.by_sign_in,
             issuer: self.issuer,
             store: self.store,
             planned_at: self.planned_at,
@@ -271,6 +359,63 @@ impl PlanDocument {
             sensitive: self.sensitive.into_iter().collect(),
         })
     }
+}
+
+/// No subject is made twice, and nobody comes before the operation that makes him.
+fn check_order(operations: &[Op], subjects: &Subjects) -> Result<(), String> {
+    let mut made: BTreeMap<u32, usize> = BTreeMap::new();
+    for (position, op) in operations.iter().enumerate() {
+        if matches!(op.act, PlannedAct::Create { .. }) && made.insert(op.subject, position).is_some() {
+            return Err(format!("operation {position} makes somebody for the second time"));
+        }
+    }
+    for (position, op) in operations.iter().enumerate() {
+        let members: &[u32] = match &op.act {
+            PlannedAct::AddMembers(members) | PlannedAct::RemoveMembers(members) => members,
+            _ => &[],
+        };
+        for &whom in members.iter().chain(std::iter::once(&op.subject)) {
+            let is_made = made.get(&whom);
+            if is_made.is_some_and(|&made| made > position) {
+                return Err(format!("operation {position} comes before the one that makes whom it is about"));
+            }
+            if is_made.is_none() && subjects.ids.at(whom as usize).is_empty() {
+                return Err(format!("operation {position} is about somebody without a record"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Operations as a plan that holds nothing else, to be shown.
+pub(super) fn plan_of(
+    operations: Vec<OperationDocument>,
+    sensitive: Vec<(Kind, String)>,
+    (issuer, store, planned_at): (Issuer, String, Timestamp),
+) -> Result<Plan, String> {
+    let document = PlanDocument {
+        format: FORMAT,
+        issuer,
+        store,
+        planned_at,
+        extent: Extent::Full,
+        operations: Vec::new(),
+        held: operations
+            .into_iter()
+            .map(|operation| HeldDocument { operation, by: Vec::new(), since: planned_at })
+            .collect(),
+        tripped: Vec::new(),
+        impact: AccessImpact::default(),
+        held_impact: AccessImpact::default(),
+        kept: Vec::new(),
+        pending: Vec::new(),
+        blocked: Vec::new(),
+        diagnostics: Vec::new(),
+        sensitive,
+        by_sign_in: false,
+        run: RunState::default(),
+    };
+    document.into_plan()
 }
 
 impl OperationDocument {
@@ -305,6 +450,7 @@ impl OperationDocument {
             (ActionName::Update, None, Some(changes)) => {
                 PlannedAct::Update { changes: changes.clone(), origin: self.origin }
             }
+            (ActionName::Adopt, None, None) => PlannedAct::Adopt,
             (ActionName::Deactivate, None, None) if !group => PlannedAct::Deactivate,
             (ActionName::Reactivate, None, None) if !group => PlannedAct::Reactivate,
             (ActionName::Delete, None, None) => PlannedAct::Delete,
@@ -312,7 +458,14 @@ impl OperationDocument {
             (ActionName::RemoveMembers, None, None) => PlannedAct::RemoveMembers(members()?),
             _ => return broken("does not say what its action needs"),
         };
-        Ok(Op { act, subject: numbers.of(&self.subject), cause: self.cause, after: self.after.clone() })
+        Ok(Op {
+            act,
+            subject: numbers.of(&self.subject),
+            cause: self.cause,
+            after: self.after.clone(),
+            approved: self.approved,
+            loses: self.members_lost,
+        })
     }
 
     /// Members can be added to a group that the same plan creates; all else needs a record.

@@ -3,9 +3,14 @@
 mod build;
 mod display;
 mod document;
+mod held;
+mod impact;
 mod order;
+mod report;
 
 pub(crate) use build::{Decided, build};
+pub use held::HeldSet;
+pub use impact::{AccessImpact, Affected, Gain};
 
 use std::collections::BTreeSet;
 
@@ -14,8 +19,10 @@ use crate::diagnostic::Diagnostic;
 use crate::diff::{BlockReason, Cause};
 use crate::guard::LimitName;
 use crate::id::{ExternalId, Issuer, SourceAnchor, StoreId, Version};
-use crate::model::{Kind, Origin, Timestamp};
+use crate::model::{Kind, Origin, Period, Timestamp};
+use crate::options::{Deprovision, Extent};
 use crate::page::TextColumn;
+use crate::run::RunState;
 use crate::store::Change;
 
 /// The format that this version writes and reads.
@@ -34,12 +41,22 @@ pub struct Plan {
     pub(crate) held: Vec<HeldOp>,
     pub(crate) tripped: Vec<TrippedLimit>,
     pub(crate) kept: Vec<u32>,
+    pub(crate) pending: Vec<PendingOp>,
     pub(crate) blocked: Vec<BlockedOp>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The values of creates, a row each.
     pub(crate) values: AttributeTable,
     /// Target attributes whose values are not shown (rule S2).
     pub(crate) sensitive: BTreeSet<(Kind, String)>,
+    /// How much was planned.
+    pub(crate) extent: Extent,
+    /// What the operations that run, and those that are held, mean for people.
+    pub(crate) impact: AccessImpact,
+    pub(crate) held_impact: AccessImpact,
+    /// What is to be remembered, whether or not the plan is applied (rule D7).
+    pub(crate) run: RunState,
+    /// Made for a sign-in, which a pause does not stop.
+    pub(crate) by_sign_in: bool,
 }
 
 /// Everybody whom the plan mentions, sorted by kind, anchor and store id; a text is empty where there is none.
@@ -59,10 +76,15 @@ pub(crate) struct Op {
     pub(crate) cause: Cause,
     /// Operations that must have succeeded before; creates of members and groups are found by their subject.
     pub(crate) after: Vec<u32>,
+    /// Under which approval it runs: when the newest that covers it was shown.
+    pub(crate) approved: Option<Timestamp>,
+    /// For the delete of a group: how many managed members lose it, and are not deleted themselves (rule D4).
+    pub(crate) loses: u64,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum PlannedAct {
+    Adopt,
     Create { row: u32, active: bool, origin: Origin },
     Update { changes: Vec<Change>, origin: Option<Origin> },
     Deactivate,
@@ -77,6 +99,16 @@ pub(crate) struct HeldOp {
     pub(crate) op: Op,
     /// Numbers of tripped limits.
     pub(crate) by: Vec<u32>,
+    pub(crate) since: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PendingOp {
+    pub(crate) subject: u32,
+    pub(crate) cause: Cause,
+    pub(crate) deprovision: Deprovision,
+    pub(crate) since: Timestamp,
+    pub(crate) due: Timestamp,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +140,17 @@ pub struct TrippedLimit {
     pub allowed: u64,
     /// Of how many.
     pub base: u64,
+    /// Where it is the limit over several runs that tripped: over how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Period>,
+    /// What earlier runs of the window took; it counts with what is planned.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spent: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A user or a group that the plan mentions.
@@ -179,6 +222,8 @@ pub enum Action<'p> {
         /// Its attributes.
         attributes: Attributes<'p>,
     },
+    /// Gives a record without any external id our link (rule M3).
+    Adopt,
     /// Changes mapped attributes, and the origin where a user who came by sign-in is entitled now.
     Update {
         /// Old and new values (rule A6).
@@ -250,12 +295,23 @@ impl<'p> Operation<'p> {
                 }
             }
             PlannedAct::Update { changes, origin } => Action::Update { changes, origin: *origin },
+            PlannedAct::Adopt => Action::Adopt,
             PlannedAct::Deactivate => Action::Deactivate,
             PlannedAct::Reactivate => Action::Reactivate,
             PlannedAct::Delete => Action::Delete,
             PlannedAct::AddMembers(numbers) => Action::AddMembers(Members { plan: self.plan, numbers }),
             PlannedAct::RemoveMembers(numbers) => Action::RemoveMembers(Members { plan: self.plan, numbers }),
         }
+    }
+
+    /// Whether it runs because a person approved it (rule D5).
+    pub fn is_approved(self) -> bool {
+        self.op.approved.is_some()
+    }
+
+    /// For the delete of a group: how many managed members lose it who are not deleted themselves.
+    pub fn members_lost(self) -> u64 {
+        self.op.loses
     }
 
     /// Positions of the operations in the plan that must have succeeded before.
@@ -275,6 +331,8 @@ impl std::fmt::Debug for Operation<'_> {
 pub struct Held<'p> {
     /// What does not run.
     pub operation: Operation<'p>,
+    /// Since which run it is held, as far as that is remembered.
+    pub since: Timestamp,
     by: &'p [u32],
 }
 
@@ -283,6 +341,22 @@ impl<'p> Held<'p> {
     pub fn by(self) -> &'p [u32] {
         self.by
     }
+}
+
+/// A delete or a deactivation that waits for its grace period to end (rule D1).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PendingRemoval<'p> {
+    /// The record.
+    pub subject: Subject<'p>,
+    /// Why: `DeletedInSource`, `LeftScope` or `DisabledInSource`.
+    pub cause: Cause,
+    /// What will be done.
+    pub deprovision: Deprovision,
+    /// In which run the cause was seen first.
+    pub since: Timestamp,
+    /// When it will be done, if the cause lasts and nothing is paused.
+    pub due: Timestamp,
 }
 
 /// A removal that does not happen, because a rule asks for more proof (rule C7).
@@ -330,7 +404,11 @@ impl Plan {
 
     /// What tripped limits hold (rule D5).
     pub fn held(&self) -> impl ExactSizeIterator<Item = Held<'_>> {
-        self.held.iter().map(|held| Held { operation: Operation { plan: self, op: &held.op }, by: &held.by })
+        self.held.iter().map(|held| Held {
+            operation: Operation { plan: self, op: &held.op },
+            since: held.since,
+            by: &held.by,
+        })
     }
 
     /// The limits that tripped.
@@ -341,6 +419,32 @@ impl Plan {
     /// Managed records that are wanted no more and stay (rule D3).
     pub fn kept(&self) -> impl ExactSizeIterator<Item = Subject<'_>> {
         self.kept.iter().map(|&number| self.subject(number))
+    }
+
+    /// Deletes and deactivations that wait for their grace period to end (rule D1).
+    pub fn pending(&self) -> impl ExactSizeIterator<Item = PendingRemoval<'_>> {
+        self.pending.iter().map(|pending| PendingRemoval {
+            subject: self.subject(pending.subject),
+            cause: pending.cause,
+            deprovision: pending.deprovision,
+            since: pending.since,
+            due: pending.due,
+        })
+    }
+
+    /// Who loses and who gains access by the operations that run.
+    pub fn impact(&self) -> &AccessImpact {
+        &self.impact
+    }
+
+    /// Who would lose and gain access by the operations that are held.
+    pub fn held_impact(&self) -> &AccessImpact {
+        &self.held_impact
+    }
+
+    /// How much was planned.
+    pub fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// Removals that a rule blocks (rule C7).

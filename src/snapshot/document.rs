@@ -9,8 +9,8 @@ use super::{SourceData, SourceSnapshot, StoreData, StoreSnapshot};
 use crate::attributes::Attributes;
 use crate::id::{ExternalId, SourceAnchor};
 use crate::limits::Limits;
-use crate::model::{AccountState, Completeness, Existence, Kind, MemberKind, Origin};
-use crate::source::{GroupPage, ListState, SourceCapabilities, SourceIdentity, UserPage};
+use crate::model::{AccountState, Completeness, DeactivatedBy, Existence, Kind, MemberKind, Origin};
+use crate::source::{Generation, GroupPage, ListState, SourceCapabilities, SourceIdentity, UserPage};
 use crate::store::{StoreCapabilities, StoredGroupPage, StoredUserPage};
 
 fn complete() -> Completeness {
@@ -25,6 +25,8 @@ fn is_false(value: &bool) -> bool {
 #[serde(deny_unknown_fields)]
 struct SourceDocument {
     identity: SourceIdentity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<Generation>,
     #[serde(default)]
     capabilities: SourceCapabilities,
     #[serde(default = "complete")]
@@ -164,6 +166,7 @@ impl From<&SourceData> for SourceDocument {
         });
         Self {
             identity: data.identity.clone(),
+            generation: data.generation.clone(),
             capabilities: data.capabilities.clone(),
             users_read: data.users_read.clone(),
             groups_read: data.groups_read.clone(),
@@ -250,6 +253,7 @@ impl SourceDocument {
             }
         }
         builder.groups(&page)?;
+        builder.generation(self.generation);
         builder.users_end(self.users_read);
         builder.groups_end(self.groups_read);
         Ok(builder.finish().with_existence(self.existence.iter().map(|(anchor, &answer)| (anchor, answer))))
@@ -294,6 +298,9 @@ struct StoredUserDocument {
     external_ids: Vec<ExternalId>,
     #[serde(default = "active")]
     active: bool,
+    /// Who made an inactive user so; not said: somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deactivated_by: Option<DeactivatedBy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<Origin>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -327,6 +334,7 @@ impl From<&StoreData> for StoreDocument {
             id: data.id(user).to_owned(),
             external_ids: external_ids(user),
             active: user.active,
+            deactivated_by: (user.deactivated_by == DeactivatedBy::Sync).then_some(DeactivatedBy::Sync),
             origin: user.origin,
             version: data.version(user).map(str::to_owned),
             attributes: attributes_of(data.attributes(Kind::User, row)),
@@ -354,6 +362,7 @@ impl StoreDocument {
         for user in &self.users {
             let mut row = page.user(&user.id);
             row.active(user.active);
+            row.deactivated_by(user.deactivated_by.unwrap_or(DeactivatedBy::Other));
             if let Some(origin) = user.origin {
                 row.origin(origin);
             }

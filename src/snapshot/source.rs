@@ -10,7 +10,9 @@ use crate::intern::Interner;
 use crate::limits::Limits;
 use crate::model::{AccountState, Completeness, Existence, Kind, MemberKind};
 use crate::page::TextColumn;
-use crate::source::{GroupPage, ListState, RowHealth, SourceCapabilities, SourceIdentity, UserPage};
+use crate::source::{
+    Generation, GroupPage, ListState, RowHealth, SourceCapabilities, SourceIdentity, UserPage,
+};
 
 /// Stands for "no row" in arrays of row numbers.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -50,6 +52,7 @@ pub(crate) struct GroupEntry {
 #[derive(Debug)]
 pub(crate) struct SourceData {
     pub(crate) identity: SourceIdentity,
+    pub(crate) generation: Option<Generation>,
     pub(crate) capabilities: SourceCapabilities,
     pub(crate) users_read: Completeness,
     pub(crate) groups_read: Completeness,
@@ -179,6 +182,7 @@ impl SourceData {
     fn copy(&self) -> Self {
         Self {
             identity: self.identity.clone(),
+            generation: self.generation.clone(),
             capabilities: self.capabilities.clone(),
             users_read: self.users_read.clone(),
             groups_read: self.groups_read.clone(),
@@ -235,6 +239,7 @@ impl SourceSnapshotBuilder {
         Self {
             data: SourceData {
                 identity,
+                generation: None,
                 capabilities,
                 users_read: unread.clone(),
                 groups_read: unread,
@@ -439,6 +444,11 @@ impl SourceSnapshotBuilder {
         };
         let node = self.data.anchors.find(anchor);
         node.and_then(|node| rows.get(node as usize)).is_some_and(|&row| row != NONE)
+    }
+
+    /// How far the source had come when the read began (rule C6).
+    pub fn generation(&mut self, generation: Option<Generation>) {
+        self.data.generation = generation;
     }
 
     /// Ends the read of users.

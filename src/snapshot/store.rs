@@ -5,7 +5,7 @@ use crate::attributes::{AttributeTable, Attributes};
 use crate::id::{Issuer, SourceAnchor, StoreId};
 use crate::intern::Interner;
 use crate::limits::Limits;
-use crate::model::{Completeness, Kind, Origin, Principal};
+use crate::model::{Completeness, DeactivatedBy, Kind, Origin, Principal};
 use crate::page::TextColumn;
 use crate::store::{MemberPage, StoreCapabilities, StoredGroupPage, StoredRows, StoredUserPage};
 
@@ -42,6 +42,7 @@ pub(crate) struct StoredRecord {
     pub(crate) version: u32,
     pub(crate) active: bool,
     pub(crate) origin: Option<Origin>,
+    pub(crate) deactivated_by: DeactivatedBy,
 }
 
 impl StoreData {
@@ -242,6 +243,7 @@ impl StoreSnapshotBuilder {
                 version: row.version.as_ref().map_or(NONE, |version| data.versions.push(version) as u32),
                 active: row.active,
                 origin: row.origin,
+                deactivated_by: row.deactivated_by,
             });
             if kind == Kind::Group {
                 let members = row.members..next.map_or(page.members.len(), |next| next.members);
@@ -278,12 +280,14 @@ impl StoreSnapshotBuilder {
         Ok(())
     }
 
-    /// Each group's id where the group is ours, in the order of the groups.
-    pub(crate) fn managed_groups(&self, issuer: &Issuer) -> Vec<Option<StoreId>> {
+    /// Each group's id where the group is ours, or where it might become so, in the order of the groups.
+    pub(crate) fn listed_groups(&self, issuer: &Issuer, also_unlinked: bool) -> Vec<Option<StoreId>> {
         let ours = self.data.issuer(issuer);
         let groups = self.data.groups.iter();
-        let managed =
-            |group: &&StoredRecord| ours != NONE && self.data.links(group).any(|(by, _)| by == ours);
+        let managed = |group: &&StoredRecord| {
+            let mut links = self.data.links(group).peekable();
+            (also_unlinked && links.peek().is_none()) || (ours != NONE && links.any(|(by, _)| by == ours))
+        };
         groups
             .map(|group| Some(group).filter(managed).map(|group| StoreId::from(self.data.id(group))))
             .collect()

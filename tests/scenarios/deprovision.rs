@@ -292,10 +292,10 @@ fn what_is_remembered_survives_serialisation_and_is_refused_for_another_issuer()
     assert_eq!(state, found.run);
     let next = Run::new(state, Timestamp(1_700_000_060));
     let found = block_on(reconcile(&w.source, &w.store, &w.assigned, &w.options, &next, &host)).unwrap();
-    assert_eq!(found.run, next.state);
+    assert_eq!(found.plan.diagnostics(), []);
     w.options.issuer = Some("other-corp".into());
     let error = block_on(reconcile(&w.source, &w.store, &w.assigned, &w.options, &next, &host)).unwrap_err();
-    let expected = "the run state does not belong to issuer other-corp, or has another format";
+    let expected = "the run state does not belong to issuer other-corp and this store, or has another format";
     assert_eq!(error.to_string(), expected);
     let other = text.replacen("\"format\":1", "\"format\":2", 1);
     assert_ne!(other, text);

@@ -22,6 +22,7 @@ mod order;
 mod plan;
 mod proof;
 mod reading;
+mod retries;
 mod safety;
 mod scale;
 mod world;

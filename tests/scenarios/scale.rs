@@ -192,3 +192,71 @@ fn many_rows_of_one_anchor_take_near_linear_time() {
     let found = planned(&source.finish(), &["ada"], &Options::for_issuer(CORP)).unwrap();
     assert_eq!((found.plan.len(), found.plan.diagnostics().len()), (0, 1));
 }
+
+/// Parents that all hold the same groups, each of which holds the same users.
+fn crossed(parents: usize, groups: usize, users: usize) -> (SourceSnapshot, Vec<String>) {
+    let names: Vec<String> = (0..users).map(|i| format!("u{i}")).collect();
+    let shared: Vec<String> = (0..groups).map(|i| format!("g{i}")).collect();
+    let tops: Vec<String> = (0..parents).map(|i| format!("top{i}")).collect();
+    let rows = tops.iter().map(|top| (top.clone(), shared.clone()));
+    let rows = rows.chain(shared.iter().map(|group| (group.clone(), names.clone())));
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    (directory(&users, rows), tops)
+}
+
+#[test]
+fn many_parents_over_the_same_many_groups_are_refused_before_the_work_is_done() {
+    // rules S1, E7: 5 million memberships, but 3.4 billion steps; 3,000 parents, 3,000 groups and 10,000 users took minutes
+    let (source, tops) = crossed(1_500, 1_500, 1_500);
+    let tops: Vec<&str> = tops.iter().map(String::as_str).collect();
+    let error = planned(&source, &tops, &Options::for_issuer(CORP)).unwrap_err();
+    assert_eq!(error.to_string(), "more than 2000000000 merged members of nested groups");
+}
+
+#[test]
+fn merged_members_are_counted_per_nesting_and_bounded() {
+    // rule S1
+    let (source, tops) = crossed(30, 20, 10);
+    let tops: Vec<&str> = tops.iter().map(String::as_str).collect();
+    let mut options = Options::for_issuer(CORP);
+    options.limits.merged_members = 30 * 20 * 10;
+    let found = planned(&source, &tops, &options).unwrap();
+    assert_eq!(found.plan.len(), 10 + 2 * (30 + 20));
+    options.limits.merged_members -= 1;
+    let error = planned(&source, &tops, &options).unwrap_err();
+    assert_eq!(error.to_string(), "more than 5999 merged members of nested groups");
+}
+
+#[test]
+fn a_cycle_of_many_groups_that_all_hold_the_whole_staff_takes_its_list_once() {
+    // rules E5, E7, S1
+    let (groups, users) = (1_000, 2_000);
+    let names: Vec<String> = (0..users).map(|i| format!("u{i}")).collect();
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    let ring = (0..groups).map(|i| {
+        let member = |i: usize| format!("g{}", i % groups);
+        (member(i), vec![member(i + 1), "staff".to_owned()])
+    });
+    let source = directory(&users, ring.chain([("staff".to_owned(), names.clone())]));
+    let mut options = Options::for_issuer(CORP);
+    options.limits.merged_members = names.len();
+    let found = planned(&source, &["g0"], &options);
+    // All of them have all users, and that is bounded by itself.
+    assert_eq!(found.unwrap().plan.len(), users.len() + 2 * (groups + 1));
+}
+
+#[test]
+fn whole_staff_groups_nested_in_several_parents_are_nothing_out_of_the_ordinary() {
+    // rule S1
+    let (count, parents) = (200_000, 20);
+    let names: Vec<String> = (0..count).map(|i| format!("u{i}")).collect();
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    let offices = names.chunks(100).enumerate().map(|(i, members)| (format!("office{i}"), members.to_vec()));
+    let all = (0..count / 100).map(|i| format!("office{i}")).collect();
+    let tops: Vec<String> = (0..parents).map(|i| format!("top{i}")).collect();
+    let above = tops.iter().map(|top| (top.clone(), vec!["staff".to_owned(), "office7".to_owned()]));
+    let source = directory(&users, offices.chain([("staff".to_owned(), all)]).chain(above));
+    let tops: Vec<&str> = tops.iter().map(String::as_str).collect();
+    let found = planned(&source, &tops, &Options::for_issuer(CORP)).unwrap();
+    assert_eq!(found.plan.len(), count + 2 * (parents + 1 + count / 100));
+}

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use identity_sync::memory::{MemoryRecord, MemoryStore};
 use identity_sync::{
     AccountState, ApplyOptions, ApplyReport, Asked, AssignmentError, AssignmentPage, AssignmentSet,
-    Completeness, Concurrency, DirectorySource, Existence, ExternalId, GroupPage, Host, IdentityStore,
-    Issuer, Kind, MemberKind, Options, Origin, PageEnd, PageToken, Plan, PlanError, Principal, Read,
-    ReconcileError, Run, SourceAnchor, SourceCapabilities, SourceError, StoreCapabilities, UserPage, apply,
-    reconcile,
+    Assignments, Completeness, Concurrency, DirectorySource, Existence, ExternalId, GroupPage, Host,
+    IdentityStore, Issuer, Kind, MemberKind, Options, Origin, PageEnd, PageToken, Plan, PlanError, Principal,
+    Read, ReconcileError, Run, RunState, SourceAnchor, SourceCapabilities, SourceError, SourceSnapshot,
+    StoreCapabilities, StoreSnapshot, Timestamp, UserPage, apply, plan, reconcile,
 };
 use pollster::block_on;
 
@@ -391,7 +391,10 @@ impl World {
     }
 
     pub(crate) fn plan_on<S: IdentityStore + ?Sized>(&self, store: &S) -> Result<Plan, ReconcileError> {
-        let (run, host) = (Run::default(), Host::default());
+        // As in any run but the first: earlier ones are known, and left nothing behind.
+        let issuer = self.options.issuer.clone().unwrap_or(CORP.into());
+        let state = remembered(&store.capabilities().identity, issuer);
+        let (run, host) = (Run::new(state, Timestamp(0)), Host::default());
         Ok(block_on(reconcile(&self.source, store, &self.assigned, &self.options, &run, &host))?.plan)
     }
 
@@ -429,6 +432,16 @@ impl World {
     pub(crate) fn dump(&self) -> Vec<String> {
         dump(&self.store)
     }
+}
+
+/// What is remembered of a run that had nothing to do.
+pub(crate) fn remembered(store: &str, issuer: Issuer) -> RunState {
+    let mut source = SourceSnapshot::builder(CORP, SourceCapabilities::default());
+    source.users_end(Completeness::Complete);
+    source.groups_end(Completeness::Complete);
+    let store = StoreSnapshot::builder(StoreCapabilities::named(store)).finish(Completeness::Complete);
+    let (nobody, options) = (Assignments::complete([]), Options::for_issuer(issuer));
+    plan(&source.finish(), &store, &nobody, &options, &Run::default()).unwrap().run
 }
 
 /// A record of nobody's.

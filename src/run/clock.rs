@@ -1,0 +1,85 @@
+//! The time that counts for periods and windows: it never goes back, and stands while runs are paused.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Timestamp;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Clock {
+    /// The latest moment that any run told; none before the first.
+    latest: Option<Timestamp>,
+    /// Seconds that have counted so far.
+    age: u64,
+    paused: bool,
+}
+
+impl Clock {
+    /// Moves on to `now`. A `now` before the latest one changes nothing: a period is never shorter than the time that has
+    /// really passed, as far as anybody can tell.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        let latest = self.latest.unwrap_or(now);
+        if !self.paused {
+            self.age = self.age.saturating_add(now.since(latest));
+            self.latest = Some(latest.max(now));
+        }
+    }
+
+    pub(super) fn pause(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.paused = true;
+    }
+
+    pub(super) fn resume(&mut self, now: Timestamp) {
+        if self.paused {
+            self.paused = false;
+            self.latest = self.latest.max(Some(now));
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(super) fn age(&self) -> u64 {
+        self.age
+    }
+
+    /// The latest moment told, where `now` lies before it.
+    pub(super) fn ahead_of(&self, now: Timestamp) -> Option<Timestamp> {
+        self.latest.filter(|&latest| latest > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn age(moments: &[i64]) -> u64 {
+        let mut clock = Clock::default();
+        moments.iter().for_each(|&now| clock.advance(Timestamp(now)));
+        clock.age()
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_and_forth_counts_no_second_twice() {
+        // rule D7
+        assert_eq!(age(&[100, 150, 120, 160]), 60);
+        assert_eq!(age(&[100, 0, 101]), 1);
+        assert_eq!(age(&[i64::MIN, i64::MAX, i64::MIN, i64::MAX]), u64::MAX);
+    }
+
+    #[test]
+    fn a_pause_counts_for_nothing() {
+        // rule I3
+        let mut clock = Clock::default();
+        clock.advance(Timestamp(0));
+        clock.pause(Timestamp(10));
+        clock.pause(Timestamp(20));
+        clock.advance(Timestamp(500));
+        clock.resume(Timestamp(1_000));
+        clock.resume(Timestamp(2_000));
+        clock.advance(Timestamp(1_005));
+        assert_eq!(clock.age(), 15);
+    }
+}

@@ -1,0 +1,293 @@
+//! What earlier runs left, as planning and applying use it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{FORMAT, Pending, Run, RunState, Spent};
+use crate::correlate::Reason;
+use crate::diagnostic::Diagnostic;
+use crate::fingerprint::Fingerprint;
+use crate::guard::LimitName;
+use crate::id::{Issuer, SourceAnchor};
+use crate::model::{Kind, Period, Timestamp};
+use crate::options::Extent;
+use crate::source::{Generation, SourceIdentity};
+
+/// How long an approval that was used is remembered, and how old one may be: a year, with a margin.
+const APPROVAL_LASTS: Period = Period::of_days(366);
+
+/// Writes of one value that do not stay, after which it is left alone (rule A4).
+const MOST_WRITES: u8 = 2;
+
+/// Why a state cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    /// It belongs to another issuer, store or format.
+    Foreign,
+    /// Another source than the one that was read before (rule C6).
+    OtherSource(SourceIdentity),
+}
+
+/// The state of a run while it is planned: what was known before, and what this run adds.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    state: RunState,
+    now: Timestamp,
+    fresh: bool,
+    /// Nothing of it is looked at, and nothing is added (sign-ins).
+    idle: bool,
+}
+
+impl Memory {
+    /// Moves the state on to this run.
+    pub(crate) fn begin(
+        run: &Run,
+        issuer: &Issuer,
+        store: &str,
+        source: &SourceIdentity,
+    ) -> Result<Self, Misfit> {
+        let mut state = run.state.clone();
+        let fits = state.format == FORMAT
+            && state.issuer.as_ref().is_none_or(|known| known == issuer)
+            && state.store.as_ref().is_none_or(|known| known == store);
+        if !fits {
+            return Err(Misfit::Foreign);
+        }
+        if let Some(known) = state.source.as_ref().filter(|&known| known != source) {
+            return Err(Misfit::OtherSource(known.clone()));
+        }
+        let fresh = state.is_fresh();
+        state.issuer = Some(issuer.clone());
+        state.store = Some(store.to_owned());
+        state.source = Some(source.clone());
+        state.pending.sort_unstable();
+        state.clock.advance(run.now);
+        Ok(Self { state, now: run.now, fresh, idle: false })
+    }
+
+    /// For a sign-in, which neither needs nor changes what is remembered.
+    pub(crate) fn idle(mut self) -> Self {
+        self.idle = true;
+        self
+    }
+
+    /// Whether anything is known of earlier runs.
+    pub(crate) fn remembers(&self) -> bool {
+        !self.fresh && !self.idle
+    }
+
+    /// Whether a cause was first seen in this run.
+    pub(crate) fn is_new(&self, pending: &Pending) -> bool {
+        !self.is_pending(pending.kind, pending.anchor.as_str(), pending.cause)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What a person should know about the state itself. `managed`: whether the store holds records of ours.
+    pub(crate) fn diagnostics(&self, managed: bool) -> Vec<Diagnostic> {
+        let lost = (self.fresh && managed).then_some(Diagnostic::NoMemory);
+        let back = self.state.clock.ahead_of(self.now).map(|latest| Diagnostic::ClockWentBack { latest });
+        lost.into_iter().chain(back).filter(|_| !self.idle).collect()
+    }
+
+    /// Remembers how far the source has come; answers the greater number where it had come further before (rule C6).
+    pub(crate) fn meet(&mut self, generation: &Generation) -> Option<u64> {
+        let known = self.state.generations.entry(generation.replica.clone()).or_default();
+        if generation.number < *known {
+            return Some(*known);
+        }
+        *known = generation.number;
+        None
+    }
+
+    fn known(&self, kind: Kind, anchor: &str, cause: Reason) -> Option<&Pending> {
+        let key = |pending: &Pending| (pending.kind, pending.cause);
+        let at = self
+            .state
+            .pending
+            .binary_search_by(|pending| {
+                let order = pending.kind.cmp(&kind).then_with(|| pending.anchor.as_str().cmp(anchor));
+                order.then_with(|| key(pending).1.cmp(&cause))
+            })
+            .ok()?;
+        self.state.pending.get(at)
+    }
+
+    pub(crate) fn is_pending(&self, kind: Kind, anchor: &str, cause: Reason) -> bool {
+        self.known(kind, anchor, cause).is_some()
+    }
+
+    /// Since when a cause is known: now, where it is new.
+    pub(crate) fn since(&self, kind: Kind, anchor: &str, cause: Reason) -> Timestamp {
+        self.known(kind, anchor, cause).map_or(self.now, |pending| pending.since)
+    }
+
+    /// How long a cause has lasted, in seconds that count (rule D1).
+    pub(crate) fn waited(&self, kind: Kind, anchor: &str, cause: Reason) -> u64 {
+        let known = self.known(kind, anchor, cause);
+        known.map_or(0, |pending| self.state.clock.age().saturating_sub(pending.age))
+    }
+
+    /// A cause that holds, with what is known of it.
+    pub(crate) fn pending(&self, kind: Kind, anchor: SourceAnchor, cause: Reason) -> Pending {
+        let (since, age) = match self.known(kind, anchor.as_str(), cause) {
+            Some(known) => (known.since, known.age),
+            None => (self.now, self.state.clock.age()),
+        };
+        Pending { kind, anchor, cause, since, age }
+    }
+
+    /// What was spent of a limit in the window (rule D4).
+    pub(crate) fn spent(
+        &self,
+        limit: LimitName,
+        group: Option<&str>,
+        attribute: Option<(Kind, &str)>,
+        period: Period,
+    ) -> u64 {
+        let age = self.state.clock.age();
+        let same = |spent: &&Spent| {
+            spent.limit == limit
+                && spent.group.as_ref().map(SourceAnchor::as_str) == group
+                && spent.attribute.as_ref().map(|(kind, name)| (*kind, name.as_str())) == attribute
+                && age.saturating_sub(spent.age) < period.seconds()
+        };
+        self.state.spent.iter().filter(same).map(|spent| spent.count).fold(0, u64::saturating_add)
+    }
+
+    /// How often a value was written without being seen to stay, for a record whose values are all as `record` says.
+    pub(crate) fn writes(&self, value: Fingerprint, record: impl FnOnce() -> Fingerprint) -> u8 {
+        match self.state.written.get(&value) {
+            Some(times) => *times,
+            None if self.state.created.is_empty() => 0,
+            None => u8::from(self.state.created.contains(&record())),
+        }
+    }
+
+    /// Whether any value was written that might not have stayed.
+    pub(crate) fn has_written(&self) -> bool {
+        !self.idle && !(self.state.written.is_empty() && self.state.created.is_empty())
+    }
+
+    /// Whether a value was written so often that it is left alone now (rule A4).
+    pub(crate) fn is_flapping(writes: u8) -> bool {
+        writes >= MOST_WRITES
+    }
+
+    /// Whether an approval that was shown then may still be used for an operation: once, and not for ever (rule D5).
+    pub(crate) fn may_use(&self, operation: Fingerprint, shown: Timestamp) -> bool {
+        let used = self.state.approved.get(&operation).is_some_and(|&used| used >= shown);
+        !used && self.now.since(shown) <= APPROVAL_LASTS.seconds()
+    }
+
+    /// Since when an operation is held: now, where it is new.
+    pub(crate) fn held_since(&self, operation: Fingerprint) -> Timestamp {
+        self.state.held.get(&operation).copied().unwrap_or(self.now)
+    }
+
+    /// The state after planning.
+    pub(crate) fn into_state(self, seen: Seen) -> RunState {
+        let Self { mut state, now, idle, .. } = self;
+        if idle {
+            return state;
+        }
+        let age = state.clock.age();
+        // What is older than the window counts for nothing any more.
+        match seen.window {
+            Some(period) => state.spent.retain(|spent| age.saturating_sub(spent.age) < period.seconds()),
+            None => state.spent.clear(),
+        }
+        state.approved.retain(|_, shown| now.since(*shown) <= APPROVAL_LASTS.seconds());
+        if seen.extent == Extent::NewEntitlements {
+            state.held.extend(seen.held);
+            return state;
+        }
+        state.pending = seen.pending;
+        state.pending.sort_unstable();
+        state.pending.dedup();
+        if seen.extent == Extent::Full {
+            state.held = seen.held;
+            if seen.all_compared {
+                state.written.clear();
+                state.created.clear();
+            }
+            state.written.extend(seen.written);
+        }
+        state
+    }
+}
+
+/// What planning saw.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) extent: Extent,
+    pub(crate) pending: Vec<Pending>,
+    /// Values that differ although they were written, and how often they were.
+    pub(crate) written: BTreeMap<Fingerprint, u8>,
+    /// Whether every record of ours was compared with its object: what is not in `written` is settled then.
+    pub(crate) all_compared: bool,
+    pub(crate) held: BTreeMap<Fingerprint, Timestamp>,
+    /// How far back spending is remembered.
+    pub(crate) window: Option<Period>,
+}
+
+impl Seen {
+    /// Nothing was seen.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            extent: Extent::NewEntitlements,
+            pending: Vec::new(),
+            written: BTreeMap::new(),
+            all_compared: false,
+            held: BTreeMap::new(),
+            window: None,
+        }
+    }
+}
+
+/// What applying a plan adds.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) spent: Vec<Spent>,
+    pub(crate) written: Vec<Fingerprint>,
+    pub(crate) created: BTreeSet<Fingerprint>,
+    pub(crate) approved: BTreeMap<Fingerprint, Timestamp>,
+    /// Whether the run came to its end.
+    pub(crate) ended: bool,
+}
+
+impl RunState {
+    /// The age that operations of the run being applied have.
+    pub(crate) fn age(&self) -> u64 {
+        self.clock.age()
+    }
+
+    /// The state after a plan of this extent, made at this time, was applied.
+    pub(crate) fn after(&self, done: Done, extent: Extent, planned_at: Timestamp) -> Self {
+        let mut state = self.clone();
+        state.spent.extend(done.spent);
+        for value in done.written {
+            let times = state.written.entry(value).or_default();
+            *times = times.saturating_add(1);
+        }
+        state.created.extend(done.created);
+        for (operation, shown) in done.approved {
+            let known = state.approved.entry(operation).or_insert(shown);
+            *known = shown.max(*known);
+        }
+        if !done.ended {
+            state.note_failure(planned_at);
+            return state;
+        }
+        state.runs.failures = 0;
+        state.runs.failed = None;
+        let last = match extent {
+            Extent::Full => &mut state.runs.full,
+            Extent::NewEntitlements => &mut state.runs.new_entitlements,
+            Extent::ProvenRemovals => return state,
+        };
+        *last = Some(planned_at);
+        state
+    }
+}

@@ -1,0 +1,205 @@
+//! What goes into planning beside data and options: the time, what was remembered from earlier runs, and what a person has
+//! approved (rules D5, D7).
+
+mod clock;
+mod memory;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::approval::Approval;
+use crate::correlate::Reason;
+use crate::fingerprint::Fingerprint;
+use crate::guard::LimitName;
+use crate::id::{Issuer, SourceAnchor};
+use crate::model::{Kind, Timestamp};
+use crate::options::Extent;
+use crate::source::SourceIdentity;
+use clock::Clock;
+pub(crate) use memory::{Done, Memory, Misfit, Seen};
+
+/// The format of [`RunState`] that this version writes.
+const FORMAT: u32 = 1;
+
+/// What a host keeps from one run to the next (rule D7): since when a record is wanted no more and why, what was taken away in
+/// the window of the limits, who the source is, which values do not stay as they are written, what is held and since when,
+/// which approvals were used, and when the last runs were.
+///
+/// Opaque, serialisable, versioned. Keep it where no other runner writes: `found.run` after planning, the report's after
+/// applying. A state that is lost restarts all periods and budgets; the plan says so ([`Diagnostic::NoMemory`]). One of
+/// another issuer, store or format is refused.
+///
+/// [`Diagnostic::NoMemory`]: crate::Diagnostic::NoMemory
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunState {
+    format: u32,
+    #[serde(default)]
+    issuer: Option<Issuer>,
+    #[serde(default)]
+    store: Option<String>,
+    #[serde(default)]
+    source: Option<SourceIdentity>,
+    /// The greatest generation of each replica of the source.
+    #[serde(default)]
+    generations: BTreeMap<String, u64>,
+    #[serde(default)]
+    clock: Clock,
+    #[serde(default)]
+    runs: Runs,
+    /// Sorted by kind, anchor and cause.
+    #[serde(default)]
+    pending: Vec<Pending>,
+    #[serde(default)]
+    spent: Vec<Spent>,
+    /// How often a value was written without being seen to stay.
+    #[serde(default)]
+    written: BTreeMap<Fingerprint, u8>,
+    /// Records whose values were all written by their create, in the last run.
+    #[serde(default)]
+    created: BTreeSet<Fingerprint>,
+    /// Since when an operation is held.
+    #[serde(default)]
+    held: BTreeMap<Fingerprint, Timestamp>,
+    /// Which operations ran under an approval, and when that was shown.
+    #[serde(default)]
+    approved: BTreeMap<Fingerprint, Timestamp>,
+}
+
+/// When runs ended, for the schedule (rule I3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Runs {
+    pub(crate) full: Option<Timestamp>,
+    pub(crate) new_entitlements: Option<Timestamp>,
+    /// Runs since the last one that ended, and when the last of them was.
+    pub(crate) failures: u32,
+    pub(crate) failed: Option<Timestamp>,
+}
+
+/// A cause for taking a record out of use, and since when it is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pending {
+    pub(crate) kind: Kind,
+    pub(crate) anchor: SourceAnchor,
+    pub(crate) cause: Reason,
+    pub(crate) since: Timestamp,
+    /// The age of the state then.
+    pub(crate) age: u64,
+}
+
+/// What an earlier run took away, by limit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spent {
+    pub(crate) limit: LimitName,
+    /// The group of a limit per group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<SourceAnchor>,
+    /// Kind and attribute of a limit per attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attribute: Option<(Kind, String)>,
+    pub(crate) count: u64,
+    pub(crate) age: u64,
+}
+
+impl Default for RunState {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            issuer: None,
+            store: None,
+            source: None,
+            generations: BTreeMap::new(),
+            clock: Clock::default(),
+            runs: Runs::default(),
+            pending: Vec::new(),
+            spent: Vec::new(),
+            written: BTreeMap::new(),
+            created: BTreeSet::new(),
+            held: BTreeMap::new(),
+            approved: BTreeMap::new(),
+        }
+    }
+}
+
+impl RunState {
+    /// Whether it remembers nothing: a first run, or a state that was lost.
+    pub fn is_fresh(&self) -> bool {
+        self.issuer.is_none()
+    }
+
+    /// Pauses (rule I3): from `now` on no period and no window grows older, and [`apply`](crate::apply) refuses to write. Plans can
+    /// still be made. Nothing changes where it is paused already.
+    pub fn pause(&mut self, now: Timestamp) {
+        self.clock.pause(now);
+    }
+
+    /// Ends a pause: periods and windows go on from where they stood.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.clock.resume(now);
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.clock.is_paused()
+    }
+
+    /// Takes the next source as it is, whoever it says it is and however far it has come: after a domain was renamed, or its
+    /// backup restored (rule C6). All else is kept.
+    pub fn accept_source(&mut self) {
+        self.source = None;
+        self.generations.clear();
+    }
+
+    /// Notes that a run ended without a report, so that the [`Schedule`](crate::Schedule) does not try again at once.
+    pub fn note_failure(&mut self, now: Timestamp) {
+        self.runs.failures = self.runs.failures.saturating_add(1);
+        self.runs.failed = Some(now);
+    }
+
+    /// When a run of this extent last ended.
+    pub fn last_run(&self, extent: Extent) -> Option<Timestamp> {
+        match extent {
+            Extent::NewEntitlements => self.runs.new_entitlements.max(self.runs.full),
+            _ => self.runs.full,
+        }
+    }
+
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.runs
+    }
+}
+
+/// One run: its time, what is remembered, and what was approved.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Run {
+    /// What earlier runs left.
+    pub state: RunState,
+    /// The time of this run, from the host. It is written into the plan.
+    pub now: Timestamp,
+    /// Held operations that a person has approved (rule D5).
+    pub approvals: Vec<Approval>,
+}
+
+impl Run {
+    /// A run at this time, with what earlier runs left.
+    pub fn new(state: RunState, now: Timestamp) -> Self {
+        Self { state, now, approvals: Vec::new() }
+    }
+
+    /// A first run at this time.
+    pub fn at(now: Timestamp) -> Self {
+        Self::new(RunState::default(), now)
+    }
+
+    /// With an approval.
+    #[must_use]
+    pub fn approving(mut self, approval: Approval) -> Self {
+        self.approvals.push(approval);
+        self
+    }
+}
