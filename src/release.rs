@@ -26,7 +26,7 @@ pub(crate) fn release(
         return;
     }
     let takers = takers(draft, objects.kind);
-    let waiting = waiting(draft, objects);
+    let mut waits = Waits::new(draft, objects);
     let mut updates: BTreeMap<u32, (Vec<Change>, BTreeSet<u32>)> = BTreeMap::new();
     for (&number, settlement) in settlements {
         let rule = &rules.rules[number];
@@ -46,11 +46,12 @@ pub(crate) fn release(
         if wanted.is_empty() {
             continue;
         }
-        let after = after(draft, objects, rule.target, &waiting);
+        let after = after(draft, objects, rule.target);
         let releasing = wanted.iter().map(|(_, object, _)| *object);
         let mut names = Names::new(objects, links, rule, &after, releasing);
         for (_, object, releases) in wanted {
-            let (change, from) = names.change(&objects.all[object as usize], &releases);
+            let (change, from) = names.change(object, &releases, &mut waits);
+            from.iter().for_each(|&record| waits.add(objects, object, record));
             let frees = from.into_iter().map(|record| (objects.kind, object, record, rule.target.to_owned()));
             draft.frees.extend(frees);
             let (changes, by) = updates.entry(object).or_default();
@@ -83,27 +84,50 @@ fn takers(draft: &Draft, kind: Kind) -> BTreeSet<(u32, String)> {
     takers
 }
 
-/// Objects whose update waits for another update: what they give up is free too late to be waited for, since the one may wait
-/// for the other. (For a delete anybody may wait: it waits for no name.)
-fn waiting(draft: &Draft, objects: &Objects) -> BTreeSet<u32> {
-    let deleted =
-        |record: u32| objects.of_record(record).is_some_and(|o| objects.all[o as usize].is_deleted());
-    let frees = draft.frees.iter().filter(|(kind, _, holder, _)| *kind == objects.kind && !deleted(*holder));
-    frees.map(|(_, taker, ..)| *taker).collect()
+/// Which updates wait for which: a record that takes the name of one that waits for it would wait for itself.
+struct Waits {
+    /// Per object those whose updates free a value for it. A delete waits for no name.
+    on: BTreeMap<u32, Vec<u32>>,
+    /// Steps that may still be taken through them, so that no tangle of names takes for ever.
+    left: usize,
 }
 
-/// What records have of one attribute once this plan has been applied, as far as it changes them without waiting for others.
-fn after(
-    draft: &Draft,
-    objects: &Objects,
-    attribute: &str,
-    waiting: &BTreeSet<u32>,
-) -> BTreeMap<u32, Vec<String>> {
-    let mut after = BTreeMap::new();
-    for step in &draft.steps {
-        if step.kind != objects.kind || waiting.contains(&step.object) {
-            continue;
+impl Waits {
+    fn new(draft: &Draft, objects: &Objects) -> Self {
+        let mut waits = Self { on: BTreeMap::new(), left: 1_000_000 };
+        for (_, taker, holder, _) in draft.frees.iter().filter(|(kind, ..)| *kind == objects.kind) {
+            waits.add(objects, *taker, *holder);
         }
+        waits
+    }
+
+    fn add(&mut self, objects: &Objects, taker: u32, holder: u32) {
+        let Some(holder) = objects.of_record(holder) else { return };
+        if !objects.all[holder as usize].is_deleted() {
+            self.on.entry(taker).or_default().push(holder);
+        }
+    }
+
+    /// Whether any of these records waits for an object, through whatever others. Where that takes too long to tell: yes.
+    fn leads_back(&mut self, objects: &Objects, records: &[u32], to: u32) -> bool {
+        let mut stack: Vec<u32> = records.iter().filter_map(|&record| objects.of_record(record)).collect();
+        let mut seen: BTreeSet<u32> = stack.iter().copied().collect();
+        while let Some(object) = stack.pop() {
+            if object == to || self.left == 0 {
+                return true;
+            }
+            self.left -= 1;
+            let next = self.on.get(&object).into_iter().flatten();
+            stack.extend(next.copied().filter(|&next| seen.insert(next)));
+        }
+        false
+    }
+}
+
+/// What each record that this plan changes has of one attribute afterwards.
+fn after(draft: &Draft, objects: &Objects, attribute: &str) -> BTreeMap<u32, Vec<String>> {
+    let mut after = BTreeMap::new();
+    for step in draft.steps.iter().filter(|step| step.kind == objects.kind) {
         let record = objects.all[step.object as usize].record;
         match &step.act {
             Act::Delete => {
@@ -120,7 +144,7 @@ fn after(
 }
 
 /// Which values of one attribute are free once this plan has been applied. What is free only then is handed on in the order of
-/// rule P6, so that a run that was cut comes to the same end (rule X4).
+/// rule P6, but never in a cycle: so a run that was cut comes to the same end (rule X4).
 struct Names<'a> {
     objects: &'a Objects,
     links: &'a Links<'a>,
@@ -186,7 +210,13 @@ impl<'a> Names<'a> {
 
     /// Its current name where that is free, with the records that have it now; else the old one with the beginning of its
     /// anchor.
-    fn change(&mut self, object: &Object, releases: &BTreeSet<&Release>) -> (Change, Vec<u32>) {
+    fn change(
+        &mut self,
+        number: u32,
+        releases: &BTreeSet<&Release>,
+        waits: &mut Waits,
+    ) -> (Change, Vec<u32>) {
+        let object = &self.objects.all[number as usize];
         let stored = self.links.store.attributes(self.objects.kind, object.record as usize);
         let old = self.rule.held_sorted(stored);
         let gives_up = |value: &str| {
@@ -197,13 +227,14 @@ impl<'a> Names<'a> {
         let own = self.rule.owned_keys(&Desired::Many(old.iter().map(String::as_str).collect()));
         let free = |key: &String| own.contains(key) || !self.taken.contains(key);
         let keys = self.rule.owned_keys(&current);
-        let mut from = Vec::new();
-        let new = if !keys.is_empty() && keys.iter().all(free) {
-            let freed = keys.iter().filter_map(|key| self.freed.get(key)).flatten();
-            from.extend(freed.copied().filter(|&record| record != object.record));
+        let freed = keys.iter().filter_map(|key| self.freed.get(key)).flatten();
+        let mut from: Vec<u32> = freed.copied().filter(|&record| record != object.record).collect();
+        let can_be_had = !keys.is_empty() && keys.iter().all(free);
+        let new = if can_be_had && !waits.leads_back(self.objects, &from, number) {
             self.taken.extend(keys);
             current.to_vec()
         } else {
+            from.clear();
             let mut new = Vec::with_capacity(old.len());
             for value in &old {
                 new.push(if gives_up(value) { self.invent(object, value) } else { value.clone() });

@@ -17,7 +17,7 @@ use crate::object::Objects;
 use crate::options::Extent;
 use crate::run::{Memory, Seen};
 use crate::snapshot::NONE;
-use crate::store::Change;
+use crate::store::{Change, MembershipsOnDelete};
 use crate::value::Rules;
 use crate::version::version_of;
 
@@ -441,6 +441,17 @@ impl Sequence {
             let Act::Remove(members) = &step.act else { continue };
             if step.cause == Cause::GroupDeleted {
                 if let Some(&delete) = group_deletes.get(&step.object) {
+                    waits.entry(delete).or_default().insert(number as u32);
+                }
+            }
+            // So it is with a group that is deleted and is a member elsewhere.
+            let remove_first = MembershipsOnDelete::RemoveFirst;
+            let elsewhere = decided.links.store.capabilities.memberships_on_delete == remove_first;
+            for member in members.iter().filter(|_| elsewhere) {
+                let MemberRef::Stored(id) = member else { continue };
+                let row = decided.links.store.group_of.get(*id as usize).filter(|&&row| row != NONE);
+                let group = row.and_then(|&row| decided.groups.of_record(row));
+                if let Some(&delete) = group.and_then(|group| group_deletes.get(&group)) {
                     waits.entry(delete).or_default().insert(number as u32);
                 }
             }

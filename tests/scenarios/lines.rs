@@ -4,6 +4,9 @@ use identity_sync::{Action, Operation, Origin, Plan, PlanMembers, Subject};
 
 use crate::world::{Values, spelled};
 
+/// Seconds.
+pub(crate) const DAY: i64 = 86_400;
+
 /// A plan as lines: operations with their cause, limits, what they hold, what is kept, blocked removals, findings.
 pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     let mut lines: Vec<String> = plan.operations().map(line).collect();
@@ -11,9 +14,17 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
         let group = limit.group.as_ref().map(|group| format!(" of {group}")).unwrap_or_default();
         let attribute = limit.attribute.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
         let (planned, allowed, base) = (limit.planned, limit.allowed, limit.base);
+        let planned =
+            if limit.spent > 0 { format!("{} + {planned}", limit.spent) } else { planned.to_string() };
         lines.push(format!("limit {:?}{group}{attribute}: {planned} > {allowed} of {base}", limit.limit));
     }
     lines.extend(plan.held().map(|held| format!("held by {:?}: {}", held.by(), line(held.operation))));
+    for pending in plan.pending() {
+        let (kind, who) = (pending.subject.kind(), name(pending.subject));
+        let (since, due) = (pending.since.0 / DAY, pending.due.0 / DAY);
+        let what = pending.deprovision;
+        lines.push(format!("pending {what:?} {kind} {who} ({:?}, day {since} to {due})", pending.cause));
+    }
     lines.extend(plan.kept().map(|subject| format!("kept {} {}", subject.kind(), name(subject))));
     for blocked in plan.blocked() {
         let what = match blocked.member {
@@ -62,6 +73,7 @@ pub(crate) fn line(operation: Operation<'_>) -> String {
             parts.extend(origin.map(|origin| format!("origin -> {origin:?}")));
             format!("update {kind} {who} [{}]", parts.join(", "))
         }
+        Action::Adopt => format!("adopt {kind} {who} as {}", subject.id().unwrap_or("?")),
         Action::Deactivate => format!("deactivate {who}"),
         Action::Reactivate => format!("reactivate {who}"),
         Action::Delete => format!("delete {kind} {who}"),
@@ -69,5 +81,6 @@ pub(crate) fn line(operation: Operation<'_>) -> String {
         Action::RemoveMembers(members) => format!("remove {who}: {}", names(members)),
         other => panic!("unknown action {other:?}"),
     };
-    format!("{what} ({:?})", operation.cause())
+    let approved = if operation.is_approved() { ", approved" } else { "" };
+    format!("{what} ({:?}{approved})", operation.cause())
 }

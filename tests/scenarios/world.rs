@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use identity_sync::memory::{MemoryRecord, MemoryStore};
 use identity_sync::{
     AccountState, ApplyOptions, ApplyReport, Asked, AssignmentError, AssignmentPage, AssignmentSet,
-    Assignments, Completeness, Concurrency, DirectorySource, Existence, ExternalId, GroupPage, Host,
-    IdentityStore, Issuer, Kind, MemberKind, Options, Origin, PageEnd, PageToken, Plan, PlanError, Principal,
-    Read, ReconcileError, Run, RunState, SourceAnchor, SourceCapabilities, SourceError, SourceSnapshot,
-    StoreCapabilities, StoreSnapshot, Timestamp, UserPage, apply, plan, reconcile,
+    Assignments, Completeness, Concurrency, DirectorySource, Existence, ExternalId, Generation, GroupPage,
+    Guards, Host, IdentityStore, Issuer, Kind, MemberKind, Options, Origin, PageEnd, PageToken, Plan,
+    PlanError, Principal, Read, ReconcileError, Run, RunState, SourceAnchor, SourceCapabilities, SourceError,
+    SourceSnapshot, StoreCapabilities, StoreSnapshot, Timestamp, UserPage, apply, plan, reconcile,
 };
 use pollster::block_on;
 
@@ -105,6 +105,10 @@ impl GroupRow {
         self.partial = true;
         self
     }
+    pub(crate) fn whole(&mut self) -> &mut Self {
+        self.partial = false;
+        self
+    }
     pub(crate) fn withdrawn(&mut self) -> &mut Self {
         self.withdrawn = true;
         self
@@ -121,6 +125,8 @@ pub(crate) struct Directory {
     pub(crate) users_read: Completeness,
     pub(crate) groups_read: Completeness,
     pub(crate) capabilities: SourceCapabilities,
+    pub(crate) identity: Issuer,
+    pub(crate) generation: Option<Generation>,
     pub(crate) rows: usize,
     /// The read that fails, and on which of its pages.
     pub(crate) fail: Option<(&'static str, usize)>,
@@ -151,7 +157,7 @@ impl Directory {
 #[async_trait::async_trait]
 impl DirectorySource for Directory {
     fn identity(&self) -> Issuer {
-        CORP.into()
+        self.identity.clone()
     }
 
     fn capabilities(&self) -> SourceCapabilities {
@@ -224,6 +230,10 @@ impl DirectorySource for Directory {
         }
         Ok(())
     }
+
+    async fn generation(&self) -> Result<Option<Generation>, SourceError> {
+        Ok(self.generation.clone())
+    }
 }
 
 /// Who was given access.
@@ -263,6 +273,13 @@ pub(crate) fn capabilities() -> StoreCapabilities {
     capabilities
 }
 
+/// No limit but what is set.
+pub(crate) fn guards(set: impl FnOnce(&mut Guards)) -> Guards {
+    let mut guards = Guards::off();
+    set(&mut guards);
+    guards
+}
+
 pub(crate) fn partial() -> Completeness {
     Completeness::partial("time limit exceeded")
 }
@@ -282,6 +299,8 @@ impl World {
                 users_read: Completeness::Complete,
                 groups_read: Completeness::Complete,
                 capabilities: SourceCapabilities::default().with_existence(),
+                identity: CORP.into(),
+                generation: None,
                 rows: 3,
                 fail: None,
                 asked: Mutex::default(),

@@ -1,0 +1,311 @@
+//! What limits hold is shown, cut down, approved, and runs if it is still planned unchanged (rule D5).
+
+use identity_sync::{Guards, HeldSet, Limit, OnTrip, PlanError, ReconcileError};
+use pretty_assertions::assert_eq;
+
+use crate::timeline::Timeline;
+use crate::world::{World, guards};
+
+const TWO: Option<Limit> = Some(Limit::new(Some(2), 100, 0));
+
+fn many(count: usize) -> String {
+    (0..count).map(|i| format!("u{i} ")).collect()
+}
+
+/// Ten users in `all`; at most two may be deleted.
+fn ten() -> Timeline {
+    let mut w = World::new();
+    w.users(&many(10));
+    w.group("all", &many(10));
+    w.assign("all");
+    w.options.guards = guards(|guards| guards.user_deletes = TWO);
+    Timeline::start(w)
+}
+
+fn held(t: &Timeline) -> usize {
+    t.plan().held().len()
+}
+
+#[test]
+fn a_limit_that_never_clears_by_itself_is_cleared_by_an_approval() {
+    // rule D5
+    let mut t = ten();
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    for _ in 0..30 {
+        t.days(1).run();
+        assert_eq!(held(&t), 3, "every run comes to the same");
+    }
+    let file = t.held_file();
+    assert_eq!(
+        file.to_string(),
+        "user deletes: 3 planned, 2 allowed of 10\n\
+         1: - delete user u7 [u7] (deleted in the source)\n\
+         2: - delete user u8 [u8] (deleted in the source)\n\
+         3: - delete user u9 [u9] (deleted in the source)\n"
+    );
+    t.approvals.push(file.approve());
+    assert_eq!(
+        t.run(),
+        [
+            "delete user u7 (DeletedInSource, approved)",
+            "delete user u8 (DeletedInSource, approved)",
+            "delete user u9 (DeletedInSource, approved)",
+        ]
+    );
+    assert!(t.plan().is_empty());
+}
+
+#[test]
+fn a_part_may_be_approved_and_the_rest_is_judged_on_its_own() {
+    // rule D5
+    let mut t = ten();
+    for user in ["u5", "u6", "u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    // One approved, four left: still two too many.
+    t.approvals = vec![t.held_file().only(|at| at == 0).approve()];
+    let lines = t.lines();
+    assert_eq!(lines[..2], ["delete user u5 (DeletedInSource, approved)", "limit UserDeletes: 4 > 2 of 10"]);
+    // Three approved: the other two are within the limit.
+    t.approvals = vec![t.held_file().only(|at| at < 3).approve()];
+    assert_eq!(t.lines().len(), 5);
+    assert_eq!(held(&t), 0);
+}
+
+#[test]
+fn nothing_that_was_not_shown_runs_under_an_approval() {
+    // rule D5
+    let mut t = ten();
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    let approval = t.held_file().approve();
+    for user in ["u4", "u5", "u6"] {
+        t.delete(user);
+    }
+    t.approvals.push(approval);
+    let lines = t.lines();
+    assert_eq!(lines[3], "limit UserDeletes: 3 > 2 of 10");
+    assert_eq!(lines[4], "held by [0]: delete user u4 (DeletedInSource)");
+}
+
+#[test]
+fn what_has_changed_since_is_not_approved() {
+    // rule D5
+    let mut t = ten();
+    t.options.guards = guards(|guards| guards.clears_per_attribute = TWO);
+    for i in 0..5 {
+        t.edit(&format!("u{i}")).set("title", "x");
+    }
+    t.run();
+    for i in 0..3 {
+        t.edit(&format!("u{i}")).unset("title");
+    }
+    let approval = t.held_file().approve();
+    // One operation now does more than what was shown, and of another record the old value is another one.
+    t.edit("u0").set("mail", "u0@x");
+    let id = t.id("u1");
+    t.store.state().users.get_mut(&id).unwrap().attributes.insert("title".into(), vec!["y".into()]);
+    t.edit("u3").unset("title");
+    t.approvals.push(approval);
+    let lines = t.lines();
+    assert_eq!(lines[0], "update user u2 [title: x -> ] (Changed, approved)");
+    assert_eq!(lines[1], "limit ClearsPerAttribute of title: 3 > 2 of 5");
+    assert_eq!(
+        lines.last().unwrap(),
+        "note: 2 approved operations are done, or not planned like that any more"
+    );
+}
+
+#[test]
+fn members_are_approved_one_by_one() {
+    // rule D5: a list that grows every day could never be approved otherwise
+    let mut t = ten();
+    t.users("x");
+    t.options.guards = guards(|guards| guards.removals_per_group = TWO);
+    t.edit_group("all").members(&many(6));
+    let approval = t.held_file().approve();
+    assert_eq!(approval.len(), 4);
+    t.edit_group("all").members(&many(3));
+    t.approvals.push(approval);
+    assert_eq!(
+        t.lines()[..3],
+        [
+            "remove all: u6 u7 u8 u9 (NoPath, approved)",
+            "limit RemovalsPerGroup of all: 3 > 2 of 10",
+            "held by [0]: remove all: u3 u4 u5 (NoPath)",
+        ]
+    );
+    t.edit_group("all").members(&many(5));
+    assert_eq!(t.lines()[..2], ["remove all: u5 (NoPath)", "remove all: u6 u7 u8 u9 (NoPath, approved)"]);
+    t.run();
+    assert!(t.plan().is_empty());
+}
+
+#[test]
+fn a_member_may_be_cut_out_of_the_file() {
+    // rule D5
+    let mut t = ten();
+    t.options.guards = guards(|guards| guards.removals_per_group = Some(Limit::new(Some(0), 0, 0)));
+    t.edit_group("all").members(&many(7));
+    let mut file = serde_json::to_value(t.plan().held_set()).unwrap();
+    file["operations"][0]["members"].as_array_mut().unwrap().remove(1);
+    t.approvals = vec![serde_json::from_value::<HeldSet>(file).unwrap().approve()];
+    assert_eq!(t.run()[0], "remove all: u7 u9 (NoPath, approved)");
+    assert_eq!(t.lines()[1], "held by [0]: remove all: u8 (NoPath)");
+}
+
+#[test]
+fn an_approval_is_good_for_one_time() {
+    // rule D5
+    let mut t = ten();
+    t.options.guards = guards(|guards| guards.deactivations = Some(Limit::new(Some(0), 0, 0)));
+    t.edit("u1").disabled();
+    let approval = t.held_file().approve();
+    t.approvals = vec![approval.clone()];
+    assert_eq!(t.run(), ["deactivate u1 (DisabledInSource, approved)"]);
+    // Enabled, and disabled again: nobody has looked at that.
+    t.edit("u1").state(identity_sync::AccountState::Enabled);
+    t.run();
+    t.days(1);
+    t.edit("u1").disabled();
+    t.approvals = vec![approval];
+    assert_eq!(t.lines()[0], "limit Deactivations: 1 > 0 of 10");
+    t.approvals = vec![t.held_file().approve()];
+    assert_eq!(t.run()[0], "deactivate u1 (DisabledInSource, approved)");
+}
+
+#[test]
+fn an_approval_that_was_not_used_yet_lasts() {
+    // rule D5
+    let mut t = ten();
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    let approval = t.held_file().approve();
+    t.days(200).run();
+    t.approvals = vec![approval.clone()];
+    assert_eq!(held(&t), 0);
+    // Not for ever, though.
+    t.days(200);
+    assert_eq!(held(&t), 3);
+}
+
+#[test]
+fn what_depends_on_an_approved_operation_runs_with_it_and_not_before_it() {
+    // rules D5, M4
+    let mut t = ten();
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    t.user("new").set("userPrincipalName", "u9");
+    t.assign("new");
+    let file = t.held_file();
+    assert_eq!(file.len(), 4);
+    // The creation alone was approved: the delete that it needs was not.
+    t.approvals = vec![file.clone().only(|at| at == 3).approve()];
+    assert_eq!(held(&t), 4);
+    t.approvals = vec![file.only(|at| at < 3).approve()];
+    assert_eq!(t.lines().last().unwrap(), "create user new [userName=u9] (Entitled)");
+    assert_eq!(held(&t), 0);
+}
+
+#[test]
+fn abort_runs_what_was_approved_and_nothing_else() {
+    // rule D5
+    let mut t = ten();
+    t.options.guards.on_trip = OnTrip::Abort;
+    for user in ["u6", "u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    t.edit("u0").set("title", "x");
+    t.approvals = vec![t.held_file().only(|at| at == 0).approve()];
+    assert_eq!(t.plan().len(), 1);
+    assert_eq!(held(&t), 4);
+    t.approvals = vec![t.held_file().approve()];
+    assert_eq!(t.run().len(), 5);
+}
+
+#[test]
+fn a_swap_of_names_that_was_held_is_approved_as_it_was_shown() {
+    // rules D5, P6
+    let mut t = ten();
+    t.options.guards = guards(|guards| guards.user_deletes = Some(Limit::new(Some(0), 0, 0)));
+    t.options.guards.on_trip = OnTrip::Abort;
+    t.delete("u9");
+    t.edit("u0").set("userPrincipalName", "u1");
+    t.edit("u1").set("userPrincipalName", "u0");
+    let file = t.held_file();
+    assert_eq!(file.len(), 4);
+    t.approvals = vec![file.approve()];
+    assert_eq!(t.plan().len(), 4);
+    t.run();
+    assert!(t.plan().is_empty());
+}
+
+#[test]
+fn what_is_approved_spends_nothing_of_the_window() {
+    // rules D5, D4
+    let mut t = ten();
+    t.options.guards.window = Some(identity_sync::Window::default());
+    for user in ["u5", "u6", "u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    t.approvals = vec![t.held_file().approve()];
+    t.run();
+    for user in ["u3", "u4"] {
+        t.delete(user);
+    }
+    assert_eq!(t.hours(1).run().len(), 2, "within the limit, though five were deleted an hour ago");
+    t.delete("u2");
+    t.delete("u1");
+    assert_eq!(t.lines()[0], "limit UserDeletes: 2 + 2 > 3 of 5");
+}
+
+#[test]
+fn an_approval_for_another_store_is_refused() {
+    // rule D5
+    let mut t = ten();
+    t.delete("u9");
+    t.options.guards.user_deletes = Some(Limit::new(Some(0), 0, 0));
+    let mut file = serde_json::to_value(t.plan().held_set()).unwrap();
+    file["store"] = "other".into();
+    t.approvals = vec![serde_json::from_value::<HeldSet>(file).unwrap().approve()];
+    assert!(matches!(t.found(), Err(ReconcileError::Plan(PlanError::ForeignApproval))));
+}
+
+#[test]
+fn the_plan_says_since_when_an_operation_is_held() {
+    // rules D5, D7
+    let mut t = ten();
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    t.days(1).run();
+    t.reload();
+    t.days(2);
+    let plan = t.plan();
+    assert!(plan.held().all(|held| held.since.0 == 86_400));
+    assert!(plan.to_string().contains("held for 2days"), "{plan}");
+    assert!(!t.plan().held_set().to_string().contains("held for"));
+}
+
+#[test]
+fn a_limit_that_trips_every_day_in_a_busy_tenant_holds_up_nothing_else() {
+    // rules D5, P4
+    let mut t = ten();
+    t.options.guards = Guards::default();
+    for i in 0..6 {
+        t.delete(&format!("u{i}"));
+    }
+    for day in 0..60 {
+        t.user(&format!("day{day}"));
+        t.assign(&format!("day{day}"));
+        let lines = t.days(1).run();
+        assert_eq!(lines[0], format!("create user day{day} [userName=day{day}] (Entitled)"));
+        // As the tenant grows, so does what it may lose: the limit clears by itself at thirty users.
+        assert_eq!(lines.iter().any(|line| line.starts_with("held")), day < 20, "day {day}: {lines:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! What must be visible, and who the source is (rule C6).
+
+use identity_sync::{Generation, PlanError, ReconcileError};
+use pretty_assertions::assert_eq;
+
+use crate::timeline::Timeline;
+use crate::world::World;
+
+fn watched() -> Timeline {
+    let mut w = World::new();
+    w.users("ada bob canary");
+    w.group("staff", "ada bob");
+    w.group("bird", "");
+    w.assign("staff");
+    w.options.canaries.users.insert("canary".into());
+    w.options.canaries.groups.insert("bird".into());
+    Timeline::start(w)
+}
+
+#[test]
+fn a_read_without_its_canary_takes_nothing_away() {
+    // rule C6
+    let mut t = watched();
+    t.hide("bob");
+    t.edit_group("staff").members("ada");
+    assert_eq!(t.lines()[0], "remove staff: bob (NoPath)");
+    t.hide("canary");
+    t.source.users_read = identity_sync::Completeness::Complete;
+    let lines = t.lines();
+    assert!(
+        lines.contains(
+            &"note: user canary must be visible and was not read: the read of users is taken for partial"
+                .to_owned()
+        )
+    );
+    // What the list itself proves still happens; what the read of users would prove does not.
+    assert!(lines.iter().any(|line| line.starts_with("blocked user bob")), "{lines:?}");
+    t.hide("bird");
+    t.hide("staff");
+    assert!(!t.lines().iter().any(|line| line.starts_with("delete") || line.starts_with("remove")));
+}
+
+#[test]
+fn new_entitlements_go_on_without_the_canary() {
+    // rules C6, C2
+    let mut t = watched();
+    t.hide("canary");
+    t.user("new");
+    t.assign("new");
+    assert_eq!(t.lines()[0], "create user new [userName=new] (Entitled)");
+}
+
+#[test]
+fn a_canary_that_was_deleted_for_good_is_missing_all_the_same() {
+    // rule C6
+    let mut t = watched();
+    t.delete("canary");
+    assert!(t.lines().iter().any(|line| line.contains("must be visible")));
+    t.options.canaries.users.clear();
+    assert!(!t.lines().iter().any(|line| line.contains("must be visible")));
+}
+
+#[test]
+fn where_the_source_is_read_by_anchor_canaries_are_read_too() {
+    // rule C6
+    let mut t = watched();
+    t.source.capabilities = t.source.capabilities.clone().with_select(std::num::NonZeroUsize::MIN);
+    assert_eq!(t.lines(), crate::world::NOTHING);
+    t.hide("canary");
+    assert!(t.lines()[0].contains("canary must be visible"), "{:?}", t.lines());
+}
+
+#[test]
+fn another_source_than_the_one_linked_before_is_an_error() {
+    // rule C6
+    let mut t = watched();
+    t.source.identity = "other.example.com".into();
+    match t.found() {
+        Err(ReconcileError::Plan(PlanError::OtherSource { known, found })) => {
+            assert_eq!((known.as_str(), found.as_str()), ("corp", "other.example.com"));
+        }
+        other => panic!("{other:?}"),
+    }
+    t.state.accept_source();
+    assert!(t.found().is_ok());
+    t.run();
+    assert!(t.found().is_ok());
+}
+
+#[test]
+fn an_older_replica_takes_nothing_away() {
+    // rule C6
+    let mut t = watched();
+    t.source.generation = Some(Generation::new("dc1", 100));
+    t.run();
+    t.source.generation = Some(Generation::new("dc1", 99));
+    t.hide("bob");
+    t.hide("staff");
+    let lines = t.lines();
+    assert!(!lines.iter().any(|line| line.starts_with("delete") || line.starts_with("remove")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("had come to 100 before and has come to 99")));
+    // The greater number stays, also once it was seen; other replicas count for themselves.
+    t.look();
+    assert!(t.lines().iter().any(|line| line.contains("had come to 100 before")));
+    t.source.generation = Some(Generation::new("dc2", 5));
+    assert!(!t.lines().iter().any(|line| line.contains("had come to")));
+    t.source.generation = Some(Generation::new("dc1", 99));
+    t.state.accept_source();
+    assert!(!t.lines().iter().any(|line| line.contains("had come to")));
+}

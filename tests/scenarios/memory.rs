@@ -1,0 +1,142 @@
+//! What is remembered between runs (rules D7, I3, C6).
+
+use identity_sync::{
+    ApplyError, Deprovision, Diagnostic, Guards, Period, PlanError, ReconcileError, RunState,
+};
+use pretty_assertions::assert_eq;
+
+use crate::timeline::Timeline;
+use crate::world::World;
+
+fn leaving() -> Timeline {
+    let mut w = World::new();
+    w.users("ada eve");
+    w.assign("ada eve");
+    w.options.guards = Guards::off();
+    w.options.users.left_scope = Deprovision::Deactivate;
+    w.options.users.grace.left_scope = Period::of_days(10);
+    let mut t = Timeline::start(w);
+    t.unassign("eve");
+    t.run();
+    t
+}
+
+#[test]
+fn what_was_seen_may_be_kept_without_applying() {
+    // rule D7
+    let mut t = leaving();
+    t.edit("ada").set("title", "x");
+    for _ in 0..10 {
+        t.reload();
+        assert_eq!(t.days(1).look().len(), if t.now == 864_000 { 2 } else { 1 });
+    }
+    assert_eq!(t.lines()[0], "deactivate eve (LeftScope)");
+}
+
+#[test]
+fn a_lost_memory_restarts_the_periods_and_says_so() {
+    // rule D7
+    let mut t = leaving();
+    t.days(10);
+    assert_eq!(t.lines()[0], "deactivate eve (LeftScope)");
+    t.state = RunState::default();
+    let plan = t.plan();
+    assert!(plan.is_empty());
+    assert!(plan.diagnostics().contains(&Diagnostic::NoMemory));
+    assert_eq!(t.lines()[0], "pending Deactivate user eve (LeftScope, day 10 to 20)");
+    t.run();
+    assert!(!t.plan().diagnostics().contains(&Diagnostic::NoMemory));
+    assert_eq!(t.days(10).lines()[0], "deactivate eve (LeftScope)");
+}
+
+#[test]
+fn a_first_run_into_an_empty_store_has_lost_nothing() {
+    // rule D7
+    let mut w = World::new();
+    w.users("ada");
+    w.assign("ada");
+    let t = Timeline { world: w, state: RunState::default(), now: 0, approvals: Vec::new() };
+    assert_eq!(t.plan().diagnostics(), []);
+}
+
+#[test]
+fn time_that_goes_back_never_shortens_a_period() {
+    // rule D7
+    let mut t = leaving();
+    t.days(9).look();
+    t.days(-300);
+    let plan = t.look();
+    assert!(plan.diagnostics().iter().any(|d| matches!(d, Diagnostic::ClockWentBack { .. })), "{plan}");
+    // Put right again: nine and a half days have passed in all, however often the clock jumped.
+    t.days(300).hours(12);
+    assert!(t.look().is_empty());
+    t.days(-1).look();
+    t.days(1).look();
+    assert!(t.plan().is_empty());
+    t.hours(12);
+    assert_eq!(t.lines()[0], "deactivate eve (LeftScope)");
+}
+
+#[test]
+fn a_pause_ages_nothing_and_writes_nothing() {
+    // rule I3
+    let mut t = leaving();
+    t.days(5);
+    t.state.pause(identity_sync::Timestamp(t.now));
+    assert!(t.state.is_paused());
+    t.edit("ada").set("title", "x");
+    let plan = t.days(100).look();
+    assert_eq!(plan.len(), 1, "a plan can be looked at");
+    assert_eq!(t.apply(&plan).unwrap_err(), ApplyError::Paused);
+    t.reload();
+    t.state.resume(identity_sync::Timestamp(t.now));
+    assert_eq!(t.run()[0], "update user ada [title:  -> x] (Changed)");
+    assert_eq!(t.lines()[0], "pending Deactivate user eve (LeftScope, day 0 to 110)");
+    assert!(t.days(4).plan().is_empty());
+    assert_eq!(t.days(1).lines()[0], "deactivate eve (LeftScope)");
+}
+
+#[test]
+fn a_pause_does_not_stop_a_sign_in() {
+    // rules I3, J1
+    let mut t = leaving();
+    t.state.pause(identity_sync::Timestamp(t.now));
+    t.user("kim");
+    let (anchor, host) = ("kim".into(), identity_sync::Host::default());
+    let run = identity_sync::Run::new(t.state.clone(), identity_sync::Timestamp(t.now));
+    let signed = identity_sync::sign_in(&t.source, &t.store, &anchor, &t.options, &run, &host);
+    let signed = pollster::block_on(signed).unwrap();
+    assert!(signed.allowed);
+    assert!(signed.report.run.is_paused(), "and changes nothing that is remembered");
+}
+
+#[test]
+fn memory_of_another_store_is_refused() {
+    // rule D7
+    let t = leaving();
+    let other = World::with_store(identity_sync::StoreCapabilities::named("other"));
+    let t = Timeline { world: other, ..t };
+    assert!(matches!(t.found(), Err(ReconcileError::Plan(PlanError::ForeignState { .. }))));
+}
+
+#[test]
+fn a_state_with_unknown_parts_is_refused_and_one_of_older_days_is_read() {
+    // rule D7
+    assert!(serde_json::from_str::<RunState>(r#"{"format":1,"surprise":true}"#).is_err());
+    let old: RunState = serde_json::from_str(r#"{"format":1,"issuer":"corp"}"#).unwrap();
+    let mut t = leaving();
+    t.state = old;
+    assert!(t.found().is_ok());
+}
+
+#[test]
+fn a_record_that_is_gone_from_the_store_is_forgotten() {
+    // rule D7
+    let mut t = leaving();
+    let before = serde_json::to_string(&t.state).unwrap();
+    assert!(before.contains("\"eve\""));
+    let id = t.id("eve");
+    t.store.state().users.remove(&id);
+    t.run();
+    assert!(!serde_json::to_string(&t.state).unwrap().contains("\"eve\""));
+}

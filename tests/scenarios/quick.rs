@@ -1,0 +1,97 @@
+//! The quick pass between two full ones (rule I3).
+
+use identity_sync::{Adoption, Extent, Guards, Kind};
+use pretty_assertions::assert_eq;
+
+use crate::timeline::Timeline;
+use crate::world::{World, capabilities, record};
+
+#[test]
+fn a_quick_pass_makes_and_adds_and_takes_nothing_away() {
+    // rule I3
+    let mut store = capabilities();
+    store.adoption = Adoption::Supported;
+    let mut w = World::with_store(store);
+    w.options.guards = Guards::off();
+    w.options.soft_match.users.insert("userName".into());
+    w.users("ada bob eve gone");
+    w.group("staff", "ada bob eve gone");
+    w.assign("staff");
+    let mut t = Timeline::start(w);
+    t.put(Kind::User, "L", record(&[("userName", "local")]));
+    t.edit("ada").set("title", "new title");
+    t.edit("eve").disabled();
+    t.edit_group("staff").members("ada eve kim local");
+    t.delete("gone");
+    t.users("kim local");
+    t.user("taker").set("userPrincipalName", "bob");
+    t.edit("bob").set("userPrincipalName", "robert");
+    t.assign("taker bob");
+    t.options.extent = Extent::NewEntitlements;
+    assert_eq!(
+        t.run()[..3],
+        [
+            "adopt user local as L (Matched)",
+            "create user kim [userName=kim] (Entitled)",
+            "add staff: kim local (Entitled)",
+        ]
+    );
+    assert!(t.plan().is_empty());
+    t.options.extent = Extent::Full;
+    let lines = t.run();
+    assert!(lines.contains(&"delete user gone (DeletedInSource)".to_owned()));
+    assert!(lines.contains(&"deactivate eve (DisabledInSource)".to_owned()));
+    assert!(lines.contains(&"remove staff: bob (NoPath)".to_owned()));
+    assert!(lines.contains(&"create user taker [userName=bob] (Entitled)".to_owned()));
+    assert!(t.plan().is_empty());
+}
+
+#[test]
+fn a_quick_pass_neither_begins_nor_ends_a_period() {
+    // rules I3, D1
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.options.users.grace.deleted_in_source = identity_sync::Period::of_days(2);
+    w.users("ada eve");
+    w.assign("ada eve");
+    let mut t = Timeline::start(w);
+    t.delete("eve");
+    t.options.extent = Extent::NewEntitlements;
+    t.run();
+    t.options.extent = Extent::Full;
+    assert_eq!(t.days(1).run()[0], "pending Delete user eve (DeletedInSource, day 1 to 3)");
+    t.options.extent = Extent::NewEntitlements;
+    t.days(1).run();
+    t.options.extent = Extent::Full;
+    assert_eq!(t.days(1).run()[0], "delete user eve (DeletedInSource)");
+}
+
+#[test]
+fn a_quick_pass_asks_the_directory_no_questions() {
+    // rule I3
+    let mut w = World::new();
+    w.users("ada eve");
+    w.assign("ada eve");
+    let mut t = Timeline::start(w);
+    t.source.asked.lock().unwrap().clear();
+    t.delete("eve");
+    t.options.extent = Extent::NewEntitlements;
+    t.run();
+    assert!(t.source.asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn whoever_is_entitled_again_is_made_active_in_a_quick_pass() {
+    // rules I3, A7
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.options.users.left_scope = identity_sync::Deprovision::Deactivate;
+    w.users("ada eve");
+    w.assign("ada eve");
+    let mut t = Timeline::start(w);
+    t.unassign("eve");
+    t.run();
+    t.assign("eve");
+    t.options.extent = Extent::NewEntitlements;
+    assert_eq!(t.run(), ["reactivate eve (Enabled)"]);
+}

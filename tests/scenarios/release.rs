@@ -1,0 +1,189 @@
+//! Kept records give up names that are theirs no more (rule M4).
+
+use identity_sync::{AttributeSchema, Deprovision, Guards, Limit, MatchRule, OnTrip, Period};
+use pretty_assertions::assert_eq;
+
+use crate::timeline::Timeline;
+use crate::world::{World, capabilities};
+
+/// `jdoe` is about to leave; deleted accounts are kept.
+fn kept() -> World {
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.options.users.deleted_in_source = Deprovision::Keep;
+    w.user("0f7c-old-1").set("userPrincipalName", "jdoe");
+    w.assign("0f7c-old-1");
+    w.sync();
+    w
+}
+
+#[test]
+fn a_leaver_who_is_kept_gives_the_name_to_the_newcomer() {
+    // rule M4
+    let mut w = kept();
+    w.delete("0f7c-old-1");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(
+        w.lines()[..2],
+        [
+            "update user 0f7c-old-1 [userName: jdoe -> jdoe~0f7c-old] (NameReleased)",
+            "create user new [userName=jdoe] (Entitled)",
+        ]
+    );
+    w.sync();
+    assert_ne!(w.id("new"), w.id("0f7c-old-1"));
+}
+
+#[test]
+fn a_renamed_leaver_gets_the_current_name_where_that_is_free() {
+    // rule M4
+    let mut w = kept();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)");
+    // Somebody else is entitled to that one, too.
+    w.user("third").set("userPrincipalName", "jroe");
+    w.assign("third");
+    assert_eq!(w.lines()[0], "update user 0f7c-old-1 [userName: jdoe -> jdoe~0f7c-old] (NameReleased)");
+    w.sync();
+}
+
+#[test]
+fn whoever_still_maps_to_the_name_keeps_it() {
+    // rules M4, M6
+    let mut w = kept();
+    w.unassign("0f7c-old-1");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert!(w.lines()[1].contains("does not get its userName"), "{:?}", w.lines());
+    // So does everybody of whom nobody knows what he maps to.
+    w.hide("0f7c-old-1");
+    assert!(w.lines()[1].contains("nothing proves") || w.lines().iter().any(|l| l.contains("does not get")));
+    assert!(w.plan().is_empty());
+}
+
+#[test]
+fn no_name_is_released_for_somebody_who_does_not_take_it() {
+    // rules M4, P3
+    let mut store = capabilities();
+    store.users.insert("title".into(), AttributeSchema::default().required());
+    let mut w = World { store: World::with_store(store).store, ..kept() };
+    w.edit("0f7c-old-1").set("title", "x");
+    w.sync();
+    w.delete("0f7c-old-1");
+    // He has no title, so that no account can be made.
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert!(w.plan().is_empty(), "{}", w.plan());
+}
+
+#[test]
+fn the_policy_can_be_switched_off() {
+    // rule M4
+    let mut w = kept();
+    w.delete("0f7c-old-1");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    w.options.release_names = false;
+    assert!(w.plan().is_empty());
+}
+
+#[test]
+fn a_protected_record_keeps_its_name() {
+    // rules M4, M8
+    let mut w = kept();
+    w.delete("0f7c-old-1");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    w.options.protected.anchors.insert("0f7c-old-1".into());
+    assert!(w.plan().is_empty());
+}
+
+#[test]
+fn within_a_grace_period_the_name_is_given_on_and_the_record_goes_later() {
+    // rules M4, D1: a re-hire, a rename and a name clash in one run
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.options.users.grace.deleted_in_source = Period::of_days(30);
+    w.user("old").set("userPrincipalName", "jdoe").set("mail", "jdoe@x");
+    w.user("ann").set("userPrincipalName", "ann");
+    w.assign("old ann");
+    let mut t = Timeline::start(w);
+    let old = t.id("old");
+    t.delete("old");
+    t.user("rehired").set("userPrincipalName", "jdoe").set("mail", "jdoe@x");
+    t.edit("ann").set("userPrincipalName", "ann.doe");
+    t.user("other").set("userPrincipalName", "ann");
+    t.assign("rehired other");
+    assert_eq!(
+        t.run()[..4],
+        [
+            "update user old [userName: jdoe -> jdoe~old] (NameReleased)",
+            "update user ann [userName: ann -> ann.doe] (Changed)",
+            "create user other [userName=ann] (Entitled)",
+            "create user rehired [emails=jdoe@x userName=jdoe] (Entitled)",
+        ]
+    );
+    assert!(t.plan().is_empty());
+    assert_eq!(t.days(30).run()[0], "delete user old (DeletedInSource)");
+    assert!(!t.store.state().users.contains_key(&old));
+}
+
+#[test]
+fn a_held_create_holds_the_release_with_it() {
+    // rules M4, D5
+    let mut w = kept();
+    w.delete("0f7c-old-1");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    w.options.guards.grants = Some(Limit::new(Some(0), 0, 0));
+    assert_eq!(w.plan().len(), 0);
+    assert_eq!(w.plan().held().len(), 2);
+    w.options.guards.on_trip = OnTrip::Abort;
+    assert_eq!(w.plan().held().len(), 2);
+}
+
+#[test]
+fn mail_addresses_and_groups_release_their_names_too() {
+    // rule M4
+    let mut store = capabilities();
+    store.users.insert("emails".into(), AttributeSchema::unique(MatchRule::AsciiCaseFold));
+    let mut w = World::with_store(store);
+    w.options.guards = Guards::off();
+    w.options.users.deleted_in_source = Deprovision::Keep;
+    w.options.groups.deleted_in_source = Deprovision::Keep;
+    w.user("old").set("mail", "jdoe@x");
+    w.group("g-old", "").set("cn", "club");
+    w.assign("old g-old");
+    w.sync();
+    w.delete("old");
+    w.delete("g-old");
+    w.user("new").set("mail", "JDOE@x");
+    w.group("g-new", "").set("cn", "club");
+    w.assign("new g-new");
+    assert_eq!(
+        w.lines()[..2],
+        [
+            "update user old [emails: jdoe@x -> jdoe~old@x] (NameReleased)",
+            "update group g-old [displayName: club -> club~g-old] (NameReleased)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn a_longer_piece_of_the_anchor_is_used_where_the_short_one_is_taken() {
+    // rule M4
+    let mut w = kept();
+    w.user("squatter").set("userPrincipalName", "JDOE~0f7c-old");
+    w.assign("squatter");
+    w.sync();
+    w.delete("0f7c-old-1");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user 0f7c-old-1 [userName: jdoe -> jdoe~0f7c-old-1] (NameReleased)");
+    w.sync();
+}

@@ -1,0 +1,141 @@
+//! Limits over several runs (rule D4).
+
+use identity_sync::{Limit, Period, Window};
+use pretty_assertions::assert_eq;
+
+use crate::timeline::Timeline;
+use crate::world::{World, guards};
+
+fn many(range: std::ops::Range<usize>) -> String {
+    range.map(|i| format!("u{i:03} ")).collect()
+}
+
+/// A hundred users, each assigned, and members of one group.
+fn hundred() -> Timeline {
+    let mut w = World::new();
+    w.users(&many(0..100));
+    w.group("all", &many(0..100));
+    w.assign(&many(0..100));
+    w.assign("all");
+    w.options.guards = guards(|guards| guards.window = Some(Window::default()));
+    Timeline::start(w)
+}
+
+fn delete(t: &mut Timeline, range: std::ops::Range<usize>) {
+    range.for_each(|i| t.delete(&format!("u{i:03}")));
+}
+
+#[test]
+fn many_small_deletions_are_one_large_one() {
+    // rule D4: five times 19 % within a day trip
+    let mut t = hundred();
+    t.options.guards.user_deletes = Some(Limit::new(Some(500), 20, 5));
+    delete(&mut t, 0..19);
+    assert_eq!(t.run().iter().filter(|line| line.starts_with("delete")).count(), 19);
+    // Of the hundred that there were at the beginning of the window 30 may go.
+    delete(&mut t, 19..30);
+    t.hours(5);
+    assert_eq!(t.run().iter().filter(|line| line.starts_with("delete")).count(), 11);
+    delete(&mut t, 30..31);
+    assert_eq!(
+        t.hours(5).lines()[..2],
+        ["limit UserDeletes: 30 + 1 > 30 of 100", "held by [0]: delete user u030 (DeletedInSource)",]
+    );
+    // The nineteen are older than a day by then; the eleven are not.
+    assert_eq!(t.hours(14).run()[0], "delete user u030 (DeletedInSource)");
+}
+
+#[test]
+fn what_was_spent_is_forgotten_at_the_end_of_the_window_and_not_before() {
+    // rule D4
+    let mut t = hundred();
+    t.options.guards.user_deletes = Some(Limit::new(None, 10, 0));
+    t.options.guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+    delete(&mut t, 0..10);
+    t.run();
+    delete(&mut t, 10..11);
+    t.now += 86_399;
+    assert_eq!(t.lines()[0], "limit UserDeletes: 10 + 1 > 10 of 100");
+    t.now += 1;
+    assert_eq!(t.lines()[0], "delete user u010 (DeletedInSource)");
+}
+
+#[test]
+fn each_group_and_each_attribute_has_a_window_of_its_own() {
+    // rule D4
+    let mut t = hundred();
+    t.group("other", &many(0..100));
+    t.assign("other");
+    t.options.guards.removals_per_group = Some(Limit::new(None, 10, 0));
+    t.options.guards.clears_per_attribute = Some(Limit::new(None, 10, 0));
+    for i in 0..100 {
+        t.edit(&format!("u{i:03}")).set("title", "x").set("company", "y");
+    }
+    t.run();
+    t.edit_group("all").members(&many(10..100));
+    (0..10).for_each(|i| {
+        t.edit(&format!("u{i:03}")).unset("title");
+    });
+    assert_eq!(t.run().iter().filter(|line| line.starts_with("limit")).count(), 0);
+    t.edit_group("all").members(&many(16..100));
+    t.edit_group("other").members(&many(6..100));
+    (10..16).for_each(|i| {
+        t.edit(&format!("u{i:03}")).unset("title");
+    });
+    (0..6).for_each(|i| {
+        t.edit(&format!("u{i:03}")).unset("company");
+    });
+    let lines = t.hours(1).lines();
+    let limits: Vec<&String> = lines.iter().filter(|line| line.starts_with("limit")).collect();
+    assert_eq!(
+        limits,
+        [
+            "limit RemovalsPerGroup of all: 10 + 6 > 15 of 100",
+            "limit ClearsPerAttribute of title: 10 + 6 > 15 of 100",
+        ]
+    );
+}
+
+#[test]
+fn what_is_held_or_fails_spends_nothing() {
+    // rule D4
+    let mut t = hundred();
+    t.options.guards.user_deletes = Some(Limit::new(None, 10, 0));
+    delete(&mut t, 0..11);
+    for _ in 0..5 {
+        t.hours(1).run();
+    }
+    t.options.guards.user_deletes = Some(Limit::new(None, 11, 0));
+    assert_eq!(t.run().iter().filter(|line| line.starts_with("delete")).count(), 11);
+}
+
+#[test]
+fn growth_over_several_runs_is_measured_against_what_there_was() {
+    // rule D4
+    let mut t = hundred();
+    t.options.guards.grants = Some(Limit::new(None, 10, 0));
+    let new: String = (0..20).map(|i| format!("n{i} ")).collect();
+    t.users(&new);
+    t.assign(&new);
+    // Twenty of two hundred users and memberships.
+    assert_eq!(t.run().len(), 20);
+    let more: String = (20..31).map(|i| format!("n{i} ")).collect();
+    t.users(&more);
+    t.assign(&more);
+    assert_eq!(t.hours(1).lines()[0], "limit Grants: 20 + 11 > 30 of 200");
+}
+
+#[test]
+fn members_lost_with_a_group_are_spent_too() {
+    // rule D4
+    let mut t = hundred();
+    t.group("one", &many(0..10));
+    t.group("two", &many(0..10));
+    t.assign("one two");
+    t.run();
+    t.options.guards.removals_in_all = Some(Limit::new(Some(12), 100, 0));
+    t.delete("one");
+    assert_eq!(t.run()[0], "delete group one (DeletedInSource)");
+    t.delete("two");
+    assert_eq!(t.hours(1).lines()[0], "limit RemovalsInAll: 10 + 10 > 18 of 120");
+}
