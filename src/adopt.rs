@@ -10,7 +10,7 @@ use crate::intern::Interner;
 use crate::links::Links;
 use crate::model::{Kind, Period};
 use crate::object::{Object, Objects, ProtectedRecords};
-use crate::options::Options;
+use crate::options::{Extent, Options};
 use crate::snapshot::NONE;
 use crate::value::{Rule, Rules};
 
@@ -33,11 +33,12 @@ pub(crate) fn adopt(
         return;
     }
     let rules: Vec<&Rule<'_>> = rules.rules.iter().filter(|rule| named.contains(rule.target)).collect();
+    let quick = options.extent == Extent::NewEntitlements;
     let candidates = Candidates::new(objects, links, &rules);
     for (number, keys) in &candidates.of_object {
         let shared = || keys.iter().map(|&key| &candidates.sharing[key as usize]);
         let records: BTreeSet<u32> = shared().flat_map(|sharing| sharing.unlinked.iter().copied()).collect();
-        let contested = shared().any(|sharing| sharing.objects > 1 && !sharing.unlinked.is_empty());
+        let contested = records.iter().any(|record| candidates.contested.contains(record));
         let record = match records.first() {
             None if !keys.is_empty() => continue,
             Some(&record) if records.len() == 1 && !contested => record,
@@ -57,6 +58,11 @@ pub(crate) fn adopt(
         } else {
             None
         };
+        // In a quick pass nobody is linked who would be made inactive at once, and none is made beside his own record (rule I3).
+        if quick && objects.all[*number as usize].disabled {
+            objects.all[*number as usize].barred = true;
+            continue;
+        }
         match refused {
             None => give(objects, *number, record, options),
             Some(because) => {
@@ -94,8 +100,8 @@ fn is_unlinked(links: &Links<'_>, kind: Kind, row: u32) -> bool {
 /// Who has the same combination of values of the named attributes.
 #[derive(Debug, Default)]
 struct Sharing {
-    /// Objects without a record.
-    objects: usize,
+    /// Objects without a record: the first two.
+    objects: Vec<u32>,
     unlinked: Vec<u32>,
     /// A record with a link of somebody's has it, too.
     linked: bool,
@@ -105,6 +111,8 @@ struct Sharing {
 struct Candidates {
     /// Per object its combinations, in the order of the objects; none where there are too many.
     of_object: Vec<(u32, Vec<u32>)>,
+    /// Records that more than one object has a combination in common with.
+    contested: BTreeSet<u32>,
     sharing: Vec<Sharing>,
 }
 
@@ -123,7 +131,12 @@ impl Candidates {
             };
             let numbers: Vec<u32> = combinations.iter().map(|key| known.intern(key)).collect();
             candidates.sharing.resize_with(known.len(), Sharing::default);
-            numbers.iter().for_each(|&key| candidates.sharing[key as usize].objects += 1);
+            for &key in &numbers {
+                let objects = &mut candidates.sharing[key as usize].objects;
+                if objects.len() < 2 {
+                    objects.push(number as u32);
+                }
+            }
             candidates.of_object.push((number as u32, numbers));
         }
         if candidates.of_object.is_empty() {
@@ -134,13 +147,18 @@ impl Candidates {
             let keys = rules.iter().map(|rule| {
                 rule.keys(rule.held(stored)).into_iter().map(std::borrow::Cow::into_owned).collect()
             });
+            let mut wanting: BTreeSet<u32> = BTreeSet::new();
             for key in combinations(keys).unwrap_or_default() {
                 let Some(key) = known.find(&key) else { continue };
+                wanting.extend(candidates.sharing[key as usize].objects.iter().copied());
                 let sharing = &mut candidates.sharing[key as usize];
                 match is_unlinked(links, kind, row) {
                     true => sharing.unlinked.push(row),
                     false => sharing.linked = true,
                 }
+            }
+            if wanting.len() > 1 {
+                candidates.contested.insert(row);
             }
         }
         candidates

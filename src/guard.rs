@@ -2,7 +2,7 @@
 //!
 //! Judged over the whole plan, before any write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,21 @@ pub enum LimitName {
     Adoptions,
     /// Growth.
     Grants,
+}
+
+/// Which limits a host has set.
+pub(crate) fn set_limits(guards: &Guards) -> BTreeSet<LimitName> {
+    let limits = [
+        (LimitName::UserDeletes, guards.user_deletes),
+        (LimitName::Deactivations, guards.deactivations),
+        (LimitName::GroupDeletes, guards.group_deletes),
+        (LimitName::RemovalsInAll, guards.removals_in_all),
+        (LimitName::RemovalsPerGroup, guards.removals_per_group),
+        (LimitName::ClearsPerAttribute, guards.clears_per_attribute),
+        (LimitName::Adoptions, guards.adoptions),
+        (LimitName::Grants, guards.grants),
+    ];
+    limits.into_iter().filter(|(_, limit)| limit.is_some()).map(|(name, _)| name).collect()
 }
 
 /// A limit that tripped, before it has names.
@@ -84,7 +99,7 @@ impl Measured<'_> {
 
     /// Managed records among the members of a group record.
     fn managed_members(&self, group: u32) -> u64 {
-        self.members_where(group, |_| true)
+        self.members_where(group, Object::is_managed)
     }
 
     fn members_where(&self, group: u32, counts: impl Fn(&Object) -> bool) -> u64 {
@@ -95,8 +110,8 @@ impl Measured<'_> {
         };
         let members = store.members_of(group as usize).iter().filter(|&&id| {
             match (object(&store.user_of, self.users, id), object(&store.group_of, self.groups, id)) {
-                (Some(user), _) => self.users.all[user].is_managed() && counts(&self.users.all[user]),
-                (None, Some(group)) => self.groups.all[group].is_managed(),
+                (Some(user), _) => counts(&self.users.all[user]),
+                (None, Some(group)) => counts(&self.groups.all[group]),
                 (None, None) => false,
             }
         });
@@ -126,7 +141,9 @@ impl Measured<'_> {
         if step.kind != Kind::Group || !matches!(step.act, Act::Delete) {
             return 0;
         }
-        self.members_where(self.groups.all[step.object as usize].record, |user| !user.is_deleted())
+        // A deleted user only precedes his own delete.
+        let stays = |member: &Object| member.is_group || !member.is_deleted();
+        self.members_where(self.groups.all[step.object as usize].record, stays)
     }
 }
 

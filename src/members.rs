@@ -250,12 +250,12 @@ impl MemberDiffer<'_, '_> {
                     for &node in nodes {
                         self.present[node as usize] = self.epoch;
                     }
-                    if member.leaving {
+                    // Whoever is deleted leaves with his record, or just before (rule D2).
+                    let stays = nodes.iter().any(|&node| is_below(self, node));
+                    if member.leaving && (stays || !whole) {
                         leaving.push(MemberRef::Object(user));
                         continue;
                     }
-                    // Whoever is deleted leaves with his record, or just before (rule D2).
-                    let stays = nodes.iter().any(|&node| is_below(self, node));
                     if stays || member.is_deleted() {
                         continue;
                     }

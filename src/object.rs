@@ -28,6 +28,7 @@ pub(crate) struct Object {
     pub(crate) disabled: bool,
     /// The account state could not be read.
     pub(crate) unknown: bool,
+    pub(crate) is_group: bool,
     /// Nobody can tell who is meant (rule M5), or the row cannot be used (rule S1): no create, change or grant.
     pub(crate) barred: bool,
     /// Barred because nobody can tell which record without a link is meant (rule M3).
@@ -183,6 +184,10 @@ impl Objects {
             }
         };
         let waiting = grace.into_waiting();
+        // A quick pass makes and adds; all else is left for a full one, and nobody is given anything whom that would take out of
+        // use (rule I3).
+        let quick = options.extent == Extent::NewEntitlements;
+        let retired = matches!(fate, Fate::Delete(_)) || facts.disabled;
         let leaving = self.kind == Kind::User
             && !matches!(fate, Fate::Delete(_))
             && waiting.iter().any(|(_, policy)| *policy == Deprovision::Delete);
@@ -196,13 +201,12 @@ impl Objects {
                 reason,
                 deprovision,
                 since: memory.since(self.kind, anchor, reason),
-                due: memory.now().after(Period::of_seconds(left)),
+                due: memory.clock().after(Period::of_seconds(left)),
             });
         }
-        // A quick pass makes and adds; all else is left for a full one (rule I3).
-        let quick = options.extent == Extent::NewEntitlements;
         let fate = match fate {
-            Fate::Create | Fate::Compare | Fate::Ignore => fate,
+            Fate::Create | Fate::Ignore => fate,
+            _ if quick && facts.situation() == Situation::Confirmed => Fate::Compare,
             _ if quick => Fate::LeaveAlone,
             _ => fate,
         };
@@ -216,12 +220,13 @@ impl Objects {
             fate,
             disabled: facts.disabled && self.kind == Kind::User,
             unknown,
+            is_group: self.kind == Kind::Group,
             barred: quarantined || links.is_ambiguous(node),
             unclear: false,
             protected: false,
             exists: facts.exists,
             adopting: false,
-            leaving: leaving && !quick,
+            leaving: if quick { (leaving || retired) && facts.record != Record::None } else { leaving },
         }
     }
 

@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::diff::{Draft, diff};
 use crate::evidence::Evidence;
 use crate::graph::Graph;
-use crate::guard::{Judgement, Measured, judge};
+use crate::guard::{Judgement, Measured, judge, set_limits};
 use crate::id::{Issuer, SourceAnchor};
 use crate::links::Links;
 use crate::members::{diff_members, spare_protected};
@@ -308,6 +308,7 @@ pub(crate) fn decide(
         extent: options.extent,
         memory,
         seen,
+        counted: set_limits(&options.guards),
         evidence,
     }))
 }

@@ -187,7 +187,8 @@ impl<'a> Names<'a> {
                 }
             }
         }
-        for object in objects.all.iter().filter(|object| object.is_entitled() && object.source != NONE) {
+        let claims = |object: &&Object| object.is_entitled() && !object.barred && object.source != NONE;
+        for object in objects.all.iter().filter(claims) {
             let keys = rule.owned_keys(&names.current(object));
             names.taken.extend(keys.into_iter().filter(|key| looked_at.contains(key)));
         }

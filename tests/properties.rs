@@ -68,7 +68,14 @@ fn show_worlds() {
     for seed in
         std::env::var("IDENTITY_SYNC_SHOW").unwrap_or_default().split(',').filter_map(|s| s.parse().ok())
     {
-        println!("seed {seed}: {:#?}", r#gen::world(seed));
+        let world = r#gen::world(seed);
+        println!("seed {seed}: {world:#?}");
+        let converted = convert(&world);
+        let (source, store) = (&converted.source, &converted.store);
+        match plan(source, store, &converted.assignments, &converted.options, &Run::default()) {
+            Ok(found) => println!("{}", found.plan),
+            Err(error) => println!("{error}"),
+        }
     }
 }
 
@@ -102,7 +109,8 @@ fn the_same_inputs_in_any_order_give_the_same_bytes() {
         shuffle(&mut shuffled.assignments.principals, seed + 7);
         let bytes = |world: &common::world::World, rows: usize| {
             let mut converted = convert(world);
-            converted.source = common::convert::source(&world.source, rows);
+            let asks = world.options.extent == common::world::Extent::Full;
+            converted.source = common::convert::source(&world.source, rows, asks);
             let (source, store) = (&converted.source, &converted.store);
             let found = plan(source, store, &converted.assignments, &converted.options, &Run::default());
             found.map(|found| serde_json::to_string(&found.plan).unwrap()).map_err(|error| error.to_string())

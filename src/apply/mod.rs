@@ -9,6 +9,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::diff::Cause;
 use crate::error::{ErrorKind, StoreError};
 use crate::host::{Event, Host, Retry};
 use crate::id::{Issuer, StoreId, Version};
@@ -331,7 +332,10 @@ impl<'p> Applier<'p> {
         let mut ids = Vec::with_capacity(members.len());
         let mut left_out = None;
         for &member in members {
-            if let Some(&because) = self.creates.get(&member).filter(|&&create| failed(create)) {
+            // With a deleted group anybody goes, ours or not (rule D2).
+            let needed = op.cause != Cause::GroupDeleted;
+            let missing = self.creates.get(&member).filter(|&&create| needed && failed(create));
+            if let Some(&because) = missing {
                 left_out = Some(because);
                 continue;
             }

@@ -8,7 +8,7 @@ use crate::id::{ExternalId, StoreId, Version};
 use crate::model::{DeactivatedBy, Kind, Origin};
 use crate::store::{Change, MembershipsOnDelete, StoreCapabilities, Write, Written};
 
-/// A record of a [`MemoryStore`].
+/// A record of a [`MemoryStore`](super::MemoryStore).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryRecord {
     /// Its links.
@@ -41,7 +41,7 @@ impl Default for MemoryRecord {
     }
 }
 
-/// What a [`MemoryStore`] holds.
+/// What a [`MemoryStore`](super::MemoryStore) holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryState {
     /// Users by store id.
@@ -105,8 +105,11 @@ impl MemoryState {
             }
             Write::SetActive { id, version, active } => {
                 let record = expect(&mut self.users, id, *version)?;
+                // An administrator's lock stays his.
+                if record.active && !active {
+                    record.deactivated_by = DeactivatedBy::Sync;
+                }
                 record.active = *active;
-                record.deactivated_by = DeactivatedBy::Sync;
                 Ok(changed(record))
             }
             Write::DeleteUser { id, version } => {

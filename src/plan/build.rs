@@ -9,7 +9,7 @@ use crate::approved::Approved;
 use crate::diff::{Act, Blocked, Cause, Draft, MemberRef, Step};
 use crate::evidence::Evidence;
 use crate::fingerprint::Fingerprint;
-use crate::guard::{Judgement, Measured, Trip};
+use crate::guard::{Judgement, LimitName, Measured, Trip};
 use crate::id::{Issuer, SourceAnchor};
 use crate::links::Links;
 use crate::model::{Kind, Origin, Timestamp};
@@ -38,6 +38,8 @@ pub(crate) struct Decided<'a> {
     pub(crate) extent: Extent,
     pub(crate) memory: Memory,
     pub(crate) seen: Seen,
+    /// Which limits are set.
+    pub(crate) counted: BTreeSet<LimitName>,
     /// None for a sign-in.
     pub(crate) evidence: Option<&'a Evidence>,
 }
@@ -136,6 +138,7 @@ pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
         pending,
         extent: decided.extent,
         by_sign_in: decided.origin == Origin::Jit,
+        counted: decided.counted,
         run: decided.memory.into_state(seen),
         sensitive: sensitive.collect(),
         tripped,
@@ -681,8 +684,10 @@ impl Emitter<'_, '_> {
                     }
                     _ => {}
                 }
-                // Whoever is to be adopted leaves a group only once he is ours, too.
-                by.extend(of(self.sequence.creates.get(&(Kind::User, object))));
+                // Whoever is to be adopted leaves a group only once he is ours, too; with a deleted one anybody goes.
+                if step.cause != Cause::GroupDeleted {
+                    by.extend(of(self.sequence.creates.get(&(Kind::User, object))));
+                }
             }
             let runs = by.is_empty();
             lists

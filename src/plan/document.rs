@@ -1,6 +1,6 @@
 //! The serde form of a plan: a document with names in it, for people, scripts and other languages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -12,6 +12,7 @@ use super::{
 use crate::attributes::AttributeTable;
 use crate::diagnostic::Diagnostic;
 use crate::diff::{BlockReason, Cause};
+use crate::guard::LimitName;
 use crate::id::Issuer;
 use crate::model::{Kind, Origin, Timestamp};
 use crate::options::{Deprovision, Extent};
@@ -43,6 +44,9 @@ pub(super) struct PlanDocument {
     pub(super) sensitive: Vec<(Kind, String)>,
     #[serde(default, skip_serializing_if = "is_false")]
     by_sign_in: bool,
+    /// The limits that are set.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    counted: BTreeSet<LimitName>,
     /// What the next run is to be given.
     #[serde(default)]
     run: RunState,
@@ -233,6 +237,7 @@ impl From<&Plan> for PlanDocument {
                 })
                 .collect(),
             by_sign_in: plan.by_sign_in,
+            counted: plan.counted.clone(),
             run: plan.run.clone(),
             operations: plan.operations().map(OperationDocument::from).collect(),
             held: plan
@@ -346,6 +351,7 @@ impl PlanDocument {
             held_impact: self.held_impact,
             run: self.run,
             by_sign_in: self.by_sign_in,
+            counted: self.counted,
             issuer: self.issuer,
             store: self.store,
             planned_at: self.planned_at,
@@ -413,6 +419,7 @@ pub(super) fn plan_of(
         diagnostics: Vec::new(),
         sensitive,
         by_sign_in: false,
+        counted: BTreeSet::new(),
         run: RunState::default(),
     };
     document.into_plan()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::build::{Decided, Naming, object_name};
 use super::{Op, PlannedAct};
-use crate::correlate::Reason;
+use crate::correlate::{Reason, Situation};
 use crate::escape::Escaped;
 use crate::model::Kind;
 use crate::object::Object;
@@ -205,23 +205,28 @@ impl<'a, 'd> Impacts<'a, 'd> {
     fn count_memberships(&self, tally: &mut Tally) {
         let (users, groups) = (self.decided.users, self.decided.groups);
         let store = self.decided.links.store;
-        let mut before: BTreeMap<u32, usize> = BTreeMap::new();
-        for (number, group) in (0..).zip(&groups.all).filter(|(_, group)| group.record != NONE) {
-            let members = store.members_of(group.record as usize);
-            let deleted = tally.deleted_groups.contains(&number);
-            if let Some(change) = tally.groups.get_mut(&number) {
-                change.before = members.len();
+        let user = |&id: &u32| {
+            let row = store.user_of.get(id as usize).copied().filter(|&row| row != NONE)?;
+            users.of_record(row)
+        };
+        let members = |group: &Object| match group.record {
+            NONE => &[][..],
+            record => store.members_of(record as usize),
+        };
+        // Members of a deleted group leave it without an operation of their own, where the store cascades.
+        for &group in &tally.deleted_groups {
+            for user in members(&groups.all[group as usize]).iter().filter_map(user) {
+                *tally.leaves.entry(user).or_default() += 1;
             }
-            for user in members.iter().filter_map(|&id| {
-                users.of_record(*store.user_of.get(id as usize).filter(|&&row| row != NONE)?)
-            }) {
+        }
+        let mut before: BTreeMap<u32, usize> = BTreeMap::new();
+        for (number, group) in (0..).zip(&groups.all) {
+            if let Some(change) = tally.groups.get_mut(&number) {
+                change.before = members(group).len();
+            }
+            for user in members(group).iter().filter_map(user) {
                 if tally.leaves.contains_key(&user) || tally.joins.contains(&user) {
                     *before.entry(user).or_default() += 1;
-                }
-                // A deleted user leaves without an operation of its own, where the store cascades.
-                if deleted {
-                    *tally.leaves.entry(user).or_default() += 1;
-                    before.entry(user).or_insert(0);
                 }
             }
         }
@@ -229,7 +234,8 @@ impl<'a, 'd> Impacts<'a, 'd> {
         for (&user, &leaves) in &tally.leaves {
             let has = before.get(&user).copied().unwrap_or(0);
             let object = &users.all[user as usize];
-            if leaves >= has && !tally.joins.contains(&user) && !object.is_entitled() && object.is_managed() {
+            let entitled = object.is_entitled() || object.situation == Situation::Unread;
+            if leaves >= has && !tally.joins.contains(&user) && !entitled && object.is_managed() {
                 tally.ends.insert(user);
             }
         }
@@ -250,11 +256,21 @@ impl<'a, 'd> Impacts<'a, 'd> {
             pending.cause != Reason::DisabledInSource && self.decided.memory.is_new(pending)
         });
         for pending in new {
-            let node = self.decided.links.find(pending.anchor.as_str());
-            if let Some(user) = node.and_then(|node| self.decided.users.of_node(node)) {
-                tally.ends.insert(user);
+            if let Some(node) = self.decided.links.find(pending.anchor.as_str()) {
+                tally.ends.extend(self.objects(Kind::User, node));
             }
         }
+    }
+
+    /// The objects of a node: one, but where several records carry it; then in the order of their ids.
+    fn objects(&self, kind: Kind, node: u32) -> Vec<u32> {
+        let objects = if kind == Kind::User { self.decided.users } else { self.decided.groups };
+        let links = self.decided.links;
+        let Some(crowd) = links.crowd(node) else { return objects.of_node(node).into_iter().collect() };
+        let mut records: Vec<u32> =
+            crowd.iter().filter(|(of, _)| *of == kind).map(|&(_, record)| record).collect();
+        records.sort_by_key(|&record| links.store.id(&links.store.records(kind)[record as usize]));
+        records.into_iter().filter_map(|record| objects.of_record(record)).collect()
     }
 
     fn affected(&self, kind: Kind, object: u32) -> Affected {
@@ -274,9 +290,8 @@ impl<'a, 'd> Impacts<'a, 'd> {
     fn root(&self, user: &Object) -> Affected {
         let roots = self.roots.get_or_init(|| self.decided.evidence.map_or_else(Vec::new, |e| e.roots()));
         let root = roots.get(user.node as usize).copied().unwrap_or(NONE);
-        let known = [(Kind::Group, self.decided.groups), (Kind::User, self.decided.users)];
-        let object = known.into_iter().find_map(|(kind, objects)| Some((kind, objects.of_node(root)?)));
-        match object {
+        let first = |kind| Some((kind, *self.objects(kind, root).first()?));
+        match [Kind::Group, Kind::User].into_iter().find_map(first) {
             Some((kind, object)) => self.affected(kind, object),
             None => {
                 let node = if root == NONE { user.node } else { root };

@@ -55,6 +55,8 @@ pub struct Plan {
     pub(crate) held_impact: AccessImpact,
     /// What is to be remembered, whether or not the plan is applied (rule D7).
     pub(crate) run: RunState,
+    /// The limits that are set: what they count is remembered (rule D4).
+    pub(crate) counted: BTreeSet<LimitName>,
     /// Made for a sign-in, which a pause does not stop.
     pub(crate) by_sign_in: bool,
 }

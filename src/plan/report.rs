@@ -50,7 +50,7 @@ impl Plan {
         let subject = self.subject(op.subject);
         let (user, anchor) = (subject.kind() == Kind::User, subject.anchor().map(SourceAnchor::from));
         let mut add = |limit, group, attribute, count: u64| {
-            if count > 0 {
+            if count > 0 && self.counted.contains(&limit) {
                 *spent.entry((limit, group, attribute)).or_default() += count;
             }
         };
@@ -89,7 +89,7 @@ impl Plan {
         let subject = self.subject(op.subject);
         let (kind, anchor) = (subject.kind(), subject.anchor().unwrap_or_default());
         match &op.act {
-            PlannedAct::Update { changes, .. } if op.cause != Cause::Swap => {
+            PlannedAct::Update { changes, .. } if !matches!(op.cause, Cause::Swap | Cause::NameReleased) => {
                 let values = changes.iter().map(|change| {
                     let new = change.new.iter().map(String::as_str);
                     written_value(kind, anchor, &change.attribute, new)

@@ -80,8 +80,9 @@ impl Memory {
         !self.is_pending(pending.kind, pending.anchor.as_str(), pending.cause)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        self.now
+    /// The time from which a period that has not lasted long enough goes on: where the clock went back, the latest time told.
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.state.clock.ahead_of(self.now).unwrap_or(self.now)
     }
 
     /// What a person should know about the state itself. `managed`: whether the store holds records of ours.

@@ -1,10 +1,11 @@
 //! From a test world to what the library takes.
 
 use identity_sync::{
-    AccountState, Assignments, AttributeSchema, Completeness, Deprovision, Existence, ExternalId, GroupPage,
-    Limit, MatchRule, MemberKind, Members, MembershipsOnDelete, Missing, Nesting, OnTrip, Options, Origin,
-    Principal, SourceAnchor, SourceCapabilities, SourceSnapshot, StoreCapabilities, StoreSnapshot,
-    StoredGroupPage, StoredUserPage, UnmanagedMembers, UserPage,
+    AccountState, Adoption, Assignments, AttributeSchema, Completeness, DeactivatedBy, DeactivationMemory,
+    Deprovision, Existence, Extent, ExternalId, Generation, GroupPage, Limit, MatchRule, MemberKind,
+    MemberRemovals, Members, MembershipsOnDelete, Missing, Nesting, OnTrip, Options, Origin, Period,
+    Principal, Reactivate, SourceAnchor, SourceCapabilities, SourceSnapshot, StoreCapabilities,
+    StoreSnapshot, StoredGroupPage, StoredUserPage, UnmanagedMembers, UserPage, Window,
 };
 
 use super::world::{self, World};
@@ -98,9 +99,15 @@ pub fn group_row(page: &mut GroupPage, group: &world::GroupRow) {
     }
 }
 
+pub fn generation(source: &world::Source) -> Option<Generation> {
+    let generation = source.generation.as_ref()?;
+    Some(Generation::new(generation.replica.as_str(), generation.number))
+}
+
 /// `rows` rows to a page.
-pub fn source(source: &world::Source, rows: usize) -> SourceSnapshot {
-    let mut builder = SourceSnapshot::builder("test-source", capabilities(source));
+pub fn source(source: &world::Source, rows: usize, asks: bool) -> SourceSnapshot {
+    let mut builder = SourceSnapshot::builder(source.identity.as_str(), capabilities(source));
+    builder.generation(generation(source));
     let mut page = UserPage::default();
     for users in source.users.chunks(rows.max(1)) {
         page.clear();
@@ -119,7 +126,8 @@ pub fn source(source: &world::Source, rows: usize) -> SourceSnapshot {
     builder.users_end(completeness(source.users_complete));
     builder.groups_end(completeness(source.groups_complete));
     let snapshot = builder.finish();
-    if !source.has_existence {
+    // A quick pass asks no questions (rule I3).
+    if !source.has_existence || !asks {
         return snapshot;
     }
     let answers: Vec<(SourceAnchor, Existence)> = source
@@ -157,7 +165,21 @@ pub fn store_capabilities(store: &world::Store) -> StoreCapabilities {
     if !store.can_list_members {
         capabilities.members = Members::Unlisted;
     }
+    if store.remembers_deactivation {
+        capabilities.deactivation = DeactivationMemory::Remembered;
+    }
+    if store.can_adopt {
+        capabilities.adoption = Adoption::Supported;
+    }
     capabilities
+}
+
+/// Nobody known made it so: the oracle does not take that for a lock.
+pub fn deactivated_by(user: &world::StoreUser) -> DeactivatedBy {
+    match user.deactivated_by {
+        Some(world::DeactivatedBy::Other) => DeactivatedBy::Other,
+        Some(world::DeactivatedBy::Sync) | None => DeactivatedBy::Sync,
+    }
 }
 
 pub fn store(store: &world::Store) -> StoreSnapshot {
@@ -165,7 +187,7 @@ pub fn store(store: &world::Store) -> StoreSnapshot {
     let mut page = StoredUserPage::default();
     for user in &store.users {
         let mut row = page.user(&user.id);
-        row.active(user.active);
+        row.active(user.active).deactivated_by(deactivated_by(user));
         match user.origin {
             Some(world::Origin::Synced) => {
                 row.origin(Origin::Synced);
@@ -273,6 +295,37 @@ pub fn options(options: &world::Options) -> Options {
         world::OnTrip::Hold => OnTrip::Hold,
         world::OnTrip::Abort => OnTrip::Abort,
     };
+    converted.guards.adoptions = limit(guards.adoptions);
+    converted.guards.window = guards.window.map(|window| {
+        let mut converted = Window::default();
+        converted.period = Period::of_seconds(window.period);
+        converted.percent = window.percent;
+        converted
+    });
+    let grace = &options.users.grace;
+    converted.users.grace.deleted_in_source = Period::of_seconds(grace.deleted_in_source);
+    converted.users.grace.left_scope = Period::of_seconds(grace.left_scope);
+    converted.users.grace.disabled_in_source = Period::of_seconds(grace.disabled_in_source);
+    let grace = &options.groups.grace;
+    converted.groups.grace.deleted_in_source = Period::of_seconds(grace.deleted_in_source);
+    converted.groups.grace.left_scope = Period::of_seconds(grace.left_scope);
+    converted.release_names = options.release_names;
+    converted.soft_match.users = options.soft_match.users.iter().cloned().collect();
+    converted.soft_match.groups = options.soft_match.groups.iter().cloned().collect();
+    converted.reactivate = match options.reactivate {
+        world::Reactivate::OwnOnly => Reactivate::OwnOnly,
+        world::Reactivate::Always => Reactivate::Always,
+    };
+    converted.canaries.users = options.canaries.users.iter().map(|id| id.as_str().into()).collect();
+    converted.canaries.groups = options.canaries.groups.iter().map(|id| id.as_str().into()).collect();
+    converted.member_removals = match options.member_removals {
+        world::MemberRemovals::Planned => MemberRemovals::Planned,
+        world::MemberRemovals::Never => MemberRemovals::Never,
+    };
+    converted.extent = match options.extent {
+        world::Extent::Full => Extent::Full,
+        world::Extent::NewEntitlements => Extent::NewEntitlements,
+    };
     converted.add_members_to = options.add_members_to.iter().map(|id| id.as_str().into()).collect();
     converted
 }
@@ -287,7 +340,7 @@ pub struct Converted {
 
 pub fn convert(world: &World) -> Converted {
     Converted {
-        source: source(&world.source, 3),
+        source: source(&world.source, 3, world.options.extent == world::Extent::Full),
         store: store(&world.store),
         assignments: assignments(&world.assignments),
         options: options(&world.options),

@@ -61,6 +61,7 @@ pub fn line(operation: Operation<'_>) -> String {
             };
             format!("{name} {} {}", reference(subject), parts.join(";"))
         }
+        Action::Adopt => format!("adopt_{kind} {} {anchor}", reference(subject)),
         Action::Deactivate => format!("deactivate {}", reference(subject)),
         Action::Reactivate => format!("reactivate {}", reference(subject)),
         Action::Delete => format!("delete_{kind} {}", reference(subject)),

@@ -26,7 +26,11 @@ const ROWS: usize = 3;
 #[async_trait::async_trait]
 impl DirectorySource for LiveSource<'_> {
     fn identity(&self) -> SourceIdentity {
-        "test-source".into()
+        self.0.source.identity.as_str().into()
+    }
+
+    async fn generation(&self) -> Result<Option<identity_sync::Generation>, SourceError> {
+        Ok(convert::generation(&self.0.source))
     }
 
     fn capabilities(&self) -> SourceCapabilities {
@@ -103,6 +107,7 @@ pub fn memory_store(world: &World, seed: u64) -> MemoryStore {
                 external_ids: links(&user.external_ids),
                 attributes: user.attributes.clone(),
                 active: user.active,
+                deactivated_by: convert::deactivated_by(user),
                 origin,
                 ..MemoryRecord::default()
             };

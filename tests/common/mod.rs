@@ -4,8 +4,8 @@
 #![allow(unreachable_pub, reason = "shared by several test binaries as a private module")]
 
 pub mod convert;
-#[path = "gen.rs"]
 pub mod r#gen;
+pub mod history;
 pub mod lines;
 pub mod live;
 pub mod oracle;

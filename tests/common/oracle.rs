@@ -1,9 +1,12 @@
 //! The reference model: which operations a plan must hold, computed in the slowest and plainest way, for small
 //! worlds. It shares no code with the library.
 //!
-//! Left out, because nothing in a `World` asks for it: soft match (M3), `release_names` (M4, taken as off),
-//! flapping values (A4), an administrator's lock (A7), canaries (C6), grace periods and the rolling window (D1,
-//! D4, D7), approvals (D5), the limit on grants, incremental runs and the schedule (I).
+//! `decide` answers for a first run, `decide_with` for a run after others: `Memory` is this model's own record of what
+//! must be remembered (rule D7).
+//!
+//! Left out: the limit on grants (D4), plans of proven removals alone (C4, S1), sign-ins (J1), changes instead of full
+//! reads and the schedule (I1 to I3), and what belongs to the form of a saved memory or approval (another issuer,
+//! store or format).
 //!
 //! Where the rules leave room, this model decides as follows.
 //!
@@ -55,27 +58,89 @@
 //!   least anchor of each such component first sets aside, in one operation, all attributes that others of
 //!   the component wait for. A value that will be cleared is set aside as `~hex`.
 //!
+//! Soft match and released names
+//! - M3: "no external id" means of no issuer. A record that has one, whoever's, and shares the values makes a match
+//!   doubtful: nothing is adopted. Several candidates come before that: then the object is barred.
+//! - M3: an object that rule A5 would not create adopts nothing either (disabled under `Delete`, state unknown); one
+//!   that lacks a required value does, and what it lacks stays. Partial reads do not keep anybody from adopting.
+//! - M3: a barred object is like an `Ambiguous` one: it claims no name.
+//! - M3, D4: adopted records are in the base of all limits but that of adoptions, whose base are the managed records
+//!   of both kinds before the plan (`ADOPTED_COUNT_IN_BASE`).
+//! - M3, E11: an assignment by the store id of a record that is adopted in this plan does not resolve yet.
+//! - M4: what is released keeps the spelling that the record had. A value that another record holds now is not free,
+//!   even if that record gives it up in this plan. If no prefix is free, nothing is released and M6 decides; P4 may
+//!   take two runs then.
+//! - M4: a record whose source value is missing, though it is not marked `keep`, maps to the name no longer, also
+//!   where the target is required; it gets the name with the prefix. Of several values of one attribute, those that
+//!   are taken get it, unless the record's current values are all free. Records are asked in the order of anchors.
+//! - M4: a record that is only kept because nobody can prove that it left the scope gives names up too.
+//!
+//! Memory
+//! - D7: the causes of a record with several anchors are remembered under the least; records of one kind that share
+//!   it share them: a cause is noted if it holds for any. Protected and unentitled JIT records are noted as well, but
+//!   their causes are listed nowhere.
+//! - D1: `pending` lists each cause that holds, is not due, and whose policy is not `Keep`, whatever other causes do.
+//!   `since` is the host's clock, even where it had gone back.
+//! - D1: what rule C3 mitigates is blocked (C7) only once it is due. A record whose cause is not due is `kept`, if it
+//!   is not entitled and nothing else acts on it.
+//! - D4: what is spent is noted only where the limit is set, under the least anchor of the group for removals per
+//!   group, and where the limit is set later, nothing was spent before. A limit trips only if something is planned
+//!   that it counts.
+//! - D4: for adoptions the window adds what is spent to the base, as for all but grants.
+//! - D5: a removal that only precedes a delete runs or is held with the delete, approved or not. An update over a
+//!   temporary value is approved with the update itself; under `Abort` both must be. A member is approved by group and
+//!   member, whatever the cause of his removal.
+//! - D5: under `Abort` approved operations still wait for held ones whose names or objects they need.
+//! - A4: only full runs compare. A create counts as one write of each attribute that it wrote, as long as the map
+//!   wants all that it wrote and that attribute was not seen settled. Releases, temporary values and writes of
+//!   which nothing is known do not count.
+//! - A7: an inactive record of which the store does not say who made it so is made active.
+//! - C6: a canary needs a row, withdrawn or not; a tombstone beside it does not matter. Identity and generations are
+//!   remembered by the quick pass too.
+//! - I3: the quick pass is refused for empty reads as a full run is. It gives nothing to a user whom a full run would
+//!   delete at once, but adopts, and gives memberships to, one whom it would deactivate. It lists nothing as pending
+//!   or blocked, and what is held is noted by full runs alone.
+//!
 //! Limits
 //! - D4: the base of removals counts all managed records in lists, protected ones and groups included;
 //!   removals of unmanaged members (D6) count in all and per group.
-//! - D5: `Abort` holds all operations of the plan.
+//! - D5: `Abort` holds all operations of the plan that are not approved.
 
 #![allow(dead_code, reason = "each test binary uses another part of the shared modules")]
 #![allow(unreachable_pub, reason = "shared by several test binaries as a private module")]
 
+mod approvals;
 mod decide;
+mod emit;
 mod facts;
+mod fates;
+mod flapping;
+mod holding;
 mod limits;
+mod members;
+mod memory;
 mod operation;
+mod perform;
+mod release;
+mod soft_match;
 mod source;
 mod values;
+mod writes;
 
 #[allow(unused_imports, reason = "see above")]
-pub use operation::{Changes, Operation, Reference, perform};
-pub use source::Kind;
+pub use {
+    approvals::Approval,
+    fates::Cause,
+    memory::{Memory, Since, Spent},
+    operation::{Changes, Operation, Reference},
+    perform::{in_order, perform},
+    source::Kind,
+};
 
 use super::world::World;
-use std::collections::BTreeSet;
+use flapping::Wrote;
+use soft_match::Adoptions;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a reconcile of a world must answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,8 +155,11 @@ pub enum Expectation {
         kept: BTreeSet<String>,
         /// `members GROUP` and `scope RECORD`: where a removal was blocked (rule C7), coarsely.
         blocked: BTreeSet<String>,
+        /// `user|group ID CAUSE SINCE DUE`: what waits for its grace period (rule D1).
+        pending: BTreeSet<String>,
         /// Findings, coarsely: `ambiguous ANCHOR`, `cycle g1,g2`, `conflict ANCHOR ATTRIBUTE`,
-        /// `required ANCHOR ATTRIBUTE`, `principal TEXT`, `tripped LIMIT`.
+        /// `required ANCHOR ATTRIBUTE`, `principal TEXT`, `tripped LIMIT`, `flapping ANCHOR ATTRIBUTE`,
+        /// `not_adopted ANCHOR`, `locked ID`, `canary ANCHOR`, `older_source`, `clock_went_back`, `no_memory`.
         diagnostics: BTreeSet<String>,
     },
 }
@@ -99,31 +167,51 @@ pub enum Expectation {
 /// Why there is no plan. Where several reasons hold, it is the first of this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
+    OtherSource,
+    CannotAdopt,
     PartialStore,
     EmptySource(Kind),
     EmptyAssignments,
 }
 
-/// A plan with its operations as data, for `perform`.
+/// A plan with its operations as data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     pub operations: BTreeSet<Operation>,
     pub held: BTreeSet<Operation>,
     pub kept: BTreeSet<String>,
     pub blocked: BTreeSet<String>,
+    pub pending: BTreeSet<String>,
     pub diagnostics: BTreeSet<String>,
+    /// What is to be known of each operation, run or held, besides what it says.
+    pub notes: BTreeMap<Operation, Note>,
 }
 
-/// What a reconcile of this world must answer, as canonical lines.
+/// What approvals and the memory need to know of an operation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Note {
+    /// By which it is recognised in a later plan (rule D5), those of member lists member by member.
+    pub keys: BTreeSet<String>,
+    /// Those of the keys that are approved in this run, with the time at which they were shown.
+    pub approved: BTreeMap<String, u64>,
+    /// How much it takes from which limit (rule D4), as far as it is not approved.
+    pub costs: BTreeMap<String, u64>,
+    /// It only gives up names (rule M4).
+    pub release: bool,
+    /// What it writes (rule A4).
+    wrote: Wrote,
+}
+
+/// What a first reconcile of this world must answer, as canonical lines.
 pub fn expect(world: &World) -> Expectation {
-    let lines = |operations: &BTreeSet<Operation>| operations.iter().map(ToString::to_string).collect();
     match decide(world) {
         Err(refusal) => Expectation::Refused(refusal),
         Ok(plan) => Expectation::Plan {
-            operations: lines(&plan.operations),
-            held: lines(&plan.held),
+            operations: plan.lines(),
+            held: plan.held_lines(),
             kept: plan.kept,
             blocked: plan.blocked,
+            pending: plan.pending,
             diagnostics: plan.diagnostics,
         },
     }
@@ -131,5 +219,28 @@ pub fn expect(world: &World) -> Expectation {
 
 /// The same, with operations as data.
 pub fn decide(world: &World) -> Result<Decision, Refusal> {
-    decide::decide(&source::View::of(world))
+    decide_with(world, &Memory::default(), 0, &[]).map(|(decision, _)| decision)
+}
+
+/// What a reconcile of this world must answer after all that is remembered, and the memory after planning: it is
+/// kept as it is where the plan is not applied, and goes through `Memory::after_apply` where it is.
+pub fn decide_with(
+    world: &World,
+    memory: &Memory,
+    now: u64,
+    approvals: &[Approval],
+) -> Result<(Decision, Memory), Refusal> {
+    decide::decide(world, memory, now, approvals)
+}
+
+impl Decision {
+    /// Canonical lines of the operations that run.
+    pub fn lines(&self) -> BTreeSet<String> {
+        self.operations.iter().map(ToString::to_string).collect()
+    }
+
+    /// Canonical lines of the operations that a limit holds.
+    pub fn held_lines(&self) -> BTreeSet<String> {
+        self.held.iter().map(ToString::to_string).collect()
+    }
 }

@@ -17,11 +17,17 @@ pub struct World {
     pub store: Store,
     pub assignments: Assignments,
     pub options: Options,
+    /// The host's clock, in seconds.
+    pub now: u64,
 }
 
 /// What the directory answers in this run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
+    /// Who the source says that it is (rule C6).
+    pub identity: String,
+    /// Which state of which replica answers (rule C6).
+    pub generation: Option<Generation>,
     pub users_complete: bool,
     pub groups_complete: bool,
     /// The source can answer look-ups by anchor (rule C3).
@@ -36,6 +42,13 @@ pub struct Source {
     /// The answers to look-ups. An anchor that is not here is answered `Unknown`. Means nothing where
     /// `has_existence` is false.
     pub existence: BTreeMap<String, Existence>,
+}
+
+/// How far the replica that answers has got; the number of a replica only grows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    pub replica: String,
+    pub number: u64,
 }
 
 /// One row of the users read.
@@ -120,6 +133,10 @@ pub struct Store {
     pub cascades: bool,
     /// False: `StoreGroup::members` holds the truth, but nobody can read it (rule C5).
     pub can_list_members: bool,
+    /// The store remembers who made a user inactive (rule A7).
+    pub remembers_deactivation: bool,
+    /// The store can write our link into a record that has none (rule M3).
+    pub can_adopt: bool,
 }
 
 /// Attribute name to its rule. Attributes that are not named: exact, not unique, optional, one value.
@@ -149,9 +166,19 @@ pub struct StoreUser {
     /// Pairs of issuer and value.
     pub external_ids: Vec<(String, String)>,
     pub active: bool,
+    /// Who made the record inactive. Means nothing while it is active, or where the store does not remember.
+    pub deactivated_by: Option<DeactivatedBy>,
     /// `None`: the store does not know, which counts as synced.
     pub origin: Option<Origin>,
     pub attributes: Attributes,
+}
+
+/// Who made a user record inactive (rule A7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeactivatedBy {
+    Sync,
+    /// An administrator: a lock.
+    Other,
 }
 
 /// A group record of the store.
@@ -211,6 +238,51 @@ pub struct Options {
     pub on_trip: OnTrip,
     /// Anchors of the groups that may gain members although the store cannot list any (rule C5).
     pub add_members_to: BTreeSet<String>,
+    /// A record that stays gives up a name that it no longer maps to (rule M4).
+    pub release_names: bool,
+    pub soft_match: SoftMatch,
+    pub reactivate: Reactivate,
+    pub canaries: Canaries,
+    pub member_removals: MemberRemovals,
+    pub extent: Extent,
+}
+
+/// The attributes by which records without any link are adopted (rule M3); none: never.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SoftMatch {
+    pub users: Vec<String>,
+    pub groups: Vec<String>,
+}
+
+/// Who is made active again, where the store remembers who made him inactive (rule A7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reactivate {
+    /// Only whom we made inactive: an administrator's lock stays.
+    OwnOnly,
+    Always,
+}
+
+/// Anchors that a complete read must show (rule C6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Canaries {
+    pub users: BTreeSet<String>,
+    pub groups: BTreeSet<String>,
+}
+
+/// Whether members are removed from groups at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberRemovals {
+    Planned,
+    /// Only those that must precede a delete.
+    Never,
+}
+
+/// How much is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Full,
+    /// The quick pass (rule I3): only what gives somebody something.
+    NewEntitlements,
 }
 
 /// One line of an attribute map.
@@ -251,6 +323,15 @@ pub struct UserPolicy {
     pub deleted_in_source: Deprovision,
     pub left_scope: Deprovision,
     pub disabled_in_source: Deprovision,
+    pub grace: UserGrace,
+}
+
+/// How long each cause must have lasted before it deletes or deactivates, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserGrace {
+    pub deleted_in_source: u64,
+    pub left_scope: u64,
+    pub disabled_in_source: u64,
 }
 
 /// Rule D1 for groups.
@@ -258,6 +339,14 @@ pub struct UserPolicy {
 pub struct GroupPolicy {
     pub deleted_in_source: Deprovision,
     pub left_scope: Deprovision,
+    pub grace: GroupGrace,
+}
+
+/// The same for groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupGrace {
+    pub deleted_in_source: u64,
+    pub left_scope: u64,
 }
 
 /// Members that somebody else put into a managed group (rule D6).
@@ -276,6 +365,17 @@ pub struct Guards {
     pub removals_in_all: Option<Limit>,
     pub removals_per_group: Option<Limit>,
     pub clears_per_attribute: Option<Limit>,
+    /// Users and groups together.
+    pub adoptions: Option<Limit>,
+    /// What all runs of a period may do together; `None`: each run is judged alone.
+    pub window: Option<Window>,
+}
+
+/// The runs of the last `period` seconds may together do `percent` of what one run may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub period: u64,
+    pub percent: u64,
 }
 
 /// allowed = max(floor, min(count, percent * base / 100)).

@@ -304,7 +304,7 @@ fn a_limit_that_trips_every_day_in_a_busy_tenant_holds_up_nothing_else() {
         t.user(&format!("day{day}"));
         t.assign(&format!("day{day}"));
         let lines = t.days(1).run();
-        assert_eq!(lines[0], format!("create user day{day} [userName=day{day}] (Entitled)"));
+        assert!(lines.contains(&format!("create user day{day} [userName=day{day}] (Entitled)")));
         // As the tenant grows, so does what it may lose: the limit clears by itself at thirty users.
         assert_eq!(lines.iter().any(|line| line.starts_with("held")), day < 20, "day {day}: {lines:?}");
     }

@@ -148,10 +148,9 @@ fn a_user_who_will_be_deleted_leaves_every_group_at_once_also_a_kept_one_and_one
             ]
         );
         assert!(t.plan().is_empty());
-        assert_eq!(
-            t.days(30).run()[..2],
-            ["delete user eve (DeletedInSource)", "delete group gone (DeletedInSource)"]
-        );
+        let lines = t.days(30).run();
+        let deleted: Vec<&String> = lines.iter().filter(|line| line.starts_with("delete")).collect();
+        assert_eq!(deleted, ["delete user eve (DeletedInSource)", "delete group gone (DeletedInSource)"]);
     }
 }
 

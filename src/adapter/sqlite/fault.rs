@@ -19,6 +19,8 @@ pub(super) enum Fault {
     NameTaken(Kind, String),
     /// Another record, user or group, holds the external id (rule J4).
     LinkTaken,
+    /// The record to be adopted has an external id (rule M3).
+    Linked(Kind),
     /// The attribute must have a value.
     Required(Kind, String),
     /// The attribute takes one value.
@@ -39,6 +41,8 @@ pub(super) enum Fault {
     NoWal,
     /// A schema could not be turned into text or back.
     Meta(serde_json::Error),
+    /// A run state could not be turned into text or back. What serde says about it is left out: it quotes the text.
+    RunState,
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -69,6 +73,7 @@ impl From<Fault> for StoreError {
                 (ErrorKind::AlreadyExists, format!("another {kind} has this value of attribute {attribute}"))
             }
             Fault::LinkTaken => (ErrorKind::AlreadyExists, "another record has this external id".into()),
+            Fault::Linked(kind) => (ErrorKind::Conflict, format!("the {kind} has an external id by now")),
             Fault::Required(kind, attribute) => {
                 (ErrorKind::Invalid, format!("a {kind} must have a value of attribute {attribute}"))
             }
@@ -87,6 +92,10 @@ impl From<Fault> for StoreError {
             Fault::OtherSchema(kind) => (
                 ErrorKind::Invalid,
                 format!("the file was created with another attribute schema for a {kind}"),
+            ),
+            Fault::RunState => (
+                ErrorKind::Invalid,
+                "the run state cannot be turned into text or back by this program".into(),
             ),
             Fault::Locked => (ErrorKind::Transient, LOCKED.into()),
             Fault::NoWal => (

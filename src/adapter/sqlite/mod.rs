@@ -9,7 +9,9 @@
 //! # let path = folder.path().join("identities.db");
 //! let store = SqliteStore::open(&path)?;
 //! store.assign(&Principal::External(ExternalId::new("ad.example.com", "3f2c")))?;
-//! store.add_user(&NewRecord::new([("userName", "backup-robot")]))?;
+//! let robot = store.add_user(&NewRecord::new([("userName", "backup-robot")]))?;
+//! assert!(store.set_active(&robot, false)?);
+//! assert_eq!(store.run_state(&"ad.example.com".into())?, None);
 //!
 //! let mut page = StoredUserPage::default();
 //! pollster::block_on(store.read_users(StoreSelect::All, None, &mut page))?;
@@ -31,6 +33,12 @@
 //! * Every write is conditional (rule P7). A record's version starts at 1 and grows with each write to it; a group's
 //!   grows with a change of members only if somebody really joined or left. Deleting a user leaves the versions of
 //!   its groups as they are, since the delete could not answer them.
+//! * Who made a user inactive is remembered (rule A7). The engine's writes count as the sync's; [`SqliteStore::set_active`]
+//!   and [`NewRecord::inactive`] as an administrator's lock, which a later deactivation by the engine leaves as it is.
+//! * A record is adopted (rule M3) only while it has no external id of any issuer: of two adoptions at once, from whatever
+//!   process, one is done, and no link is ever re-pointed.
+//! * A run state (rule D7) is kept as a whole, in a transaction of its own: a process that is killed leaves the old one or the
+//!   new one. Each issuer has its own. [`SqliteStore::keep_run_state`] that was answered survives as answered writes do.
 //! * No error message and no `Debug` holds a value of a record (rule S2).
 //!
 //! # Reading
@@ -51,29 +59,43 @@
 //!
 //! # Schema
 //!
-//! `PRAGMA application_id` is 0x69647379 (`idsy`), `PRAGMA user_version` is the version of the schema, now 1. A file
+//! `PRAGMA application_id` is 0x69647379 (`idsy`), `PRAGMA user_version` is the version of the schema, now 2. A file
 //! of another program or with a newer schema is refused and left as it was. All tables are `STRICT`, foreign keys are on.
 //!
 //! | Table | Columns | Unique | |
 //! |---|---|---|---|
 //! | `meta` | `name`, `value` | `name` | `identity` (128 random bits in hexadecimal), `user_schema`, `group_schema` (JSON) |
-//! | `users` | `pk`, `id`, `active`, `origin`, `version` | `id` | `id`: 128 random bits; `origin`: `synced`, `jit` or null |
+//! | `users` | `pk`, `id`, `active`, `origin`, `version`, `inactive_by` | `id` | `id`: 128 random bits; `origin`: `synced`, `jit` or null; `inactive_by`: `sync` or `other`, null where active |
 //! | `groups` | `pk`, `id`, `version` | `id` | |
 //! | `user_attributes` | `user_pk`, `name`, `ordinal`, `value`, `match_key` | (`name`, `match_key`) | one row a value; `match_key` only where the attribute is unique |
 //! | `group_attributes` | `group_pk`, `name`, `ordinal`, `value`, `match_key` | (`name`, `match_key`) | the same for groups |
 //! | `external_ids` | `issuer`, `value`, `user_pk`, `group_pk` | (`issuer`, `value`) | one of `user_pk` and `group_pk` is null |
 //! | `memberships` | `group_pk`, `user_pk` | both together | |
 //! | `assignments` | `pk`, `issuer`, `value` | (`issuer`, `value`) | `issuer` is null where `value` is a store id |
+//! | `run_states` | `issuer`, `state` | `issuer` | `state`: a [`RunState`] as JSON |
 //!
 //! `pk` is a small number that stands for the record inside the file only: a membership then takes some twenty bytes in
 //! place of a hundred and fifty. Everything that belongs to a record goes with it (`ON DELETE CASCADE`), assignments excepted.
-//! Other programs may read the tables; who writes to them must raise `version`.
+//! Other programs may read the tables; who writes to them must raise `version`, and a user that they make inactive reads
+//! as locked by an administrator unless `inactive_by` is `sync`.
+//!
+//! # Files of version 1
+//!
+//! They are migrated when they are opened, in one transaction: of several processes that open one at once, one migrates
+//! it and the others find it done; one that is killed leaves the old file. A file that is refused for its attribute schema is
+//! not migrated. Programs that know only version 1 refuse the file from then on; stop them before, since one that has it open
+//! goes on writing, and whom it makes inactive reads as locked by an administrator.
+//!
+//! Version 1 did not say who made a user inactive, and whoever is entitled was made active again. So that a migration
+//! changes nothing about that, all users that are inactive in such a file count as made inactive by the sync (rule A7).
+//! A host that knows better says so by [`SqliteStore::set_active`], before the next reconcile.
 
 mod assignments;
 mod fault;
 mod options;
 mod read;
 mod record;
+mod runs;
 mod schema;
 mod statements;
 #[cfg(test)]
@@ -93,9 +115,10 @@ pub use self::record::{Counts, NewRecord};
 use self::write::Fresh;
 use crate::assignment::{AssignmentPage, AssignmentSet};
 use crate::error::{AssignmentError, StoreError};
-use crate::id::StoreId;
-use crate::model::{Kind, Principal};
+use crate::id::{Issuer, StoreId};
+use crate::model::{DeactivatedBy, Kind, Principal};
 use crate::page::{PageEnd, PageToken};
+use crate::run::RunState;
 use crate::store::{
     IdentityStore, StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage, WriteBatch,
 };
@@ -216,11 +239,57 @@ impl SqliteStore {
         let mut connection = self.connection();
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Fault::from)?;
-        let fresh = Fresh { kind, links: &record.external_ids, active: record.active, origin: record.origin };
+        let inactive_by = (!record.active).then_some(DeactivatedBy::Other);
+        let fresh = Fresh { kind, links: &record.external_ids, inactive_by, origin: record.origin };
         let attributes = record.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let id = write::create(&transaction, &self.capabilities, &fresh, attributes)?;
         transaction.commit().map_err(Fault::from)?;
         Ok(id)
+    }
+
+    /// Makes a user active or inactive, as an administrator does; answers whether anything changed.
+    ///
+    /// Where the user is inactive by the sync already, `false` makes it the administrator's lock, which stays until it
+    /// is taken back here or the sync is told to [always](crate::Reactivate::Always) make active (rule A7). Taking it back
+    /// leaves a user active, also one that the sync would have made inactive; the next reconcile sees to that.
+    /// A change raises the record's version, so that no plan made before writes over it (rule P7).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where there is no such user, `Transient` where another connection writes for too long.
+    pub fn set_active(&self, id: &StoreId, active: bool) -> Result<bool, StoreError> {
+        Ok(write::set_active(&mut self.connection(), id, active)?)
+    }
+
+    /// What the last run of this issuer left (rule D7); `None` where nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` where what is kept cannot be read by this program; [`forget_run_state`](Self::forget_run_state) starts afresh. Else
+    /// what SQLite meets.
+    pub fn run_state(&self, issuer: &Issuer) -> Result<Option<RunState>, StoreError> {
+        Ok(runs::read(&self.connection(), issuer)?)
+    }
+
+    /// Keeps what a run of this issuer left, in the place of what was kept before.
+    ///
+    /// It is a transaction of its own, not one with the writes of a batch; whoever is killed between the two has the
+    /// state before, and loses by it at most what that run would have remembered.
+    ///
+    /// # Errors
+    ///
+    /// `Transient` where another connection writes for too long; else what SQLite meets. What was kept before stays then.
+    pub fn keep_run_state(&self, issuer: &Issuer, state: &RunState) -> Result<(), StoreError> {
+        Ok(runs::keep(&self.connection(), issuer, state)?)
+    }
+
+    /// Forgets what is kept for this issuer; `false` where nothing was. Its periods and budgets start again (rule D7).
+    ///
+    /// # Errors
+    ///
+    /// As [`keep_run_state`](Self::keep_run_state).
+    pub fn forget_run_state(&self, issuer: &Issuer) -> Result<bool, StoreError> {
+        Ok(runs::forget(&self.connection(), issuer)?)
     }
 
     /// How much the store holds; linear in it.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Rows};
 
 use super::fault::Fault;
 use super::statements::Statements;
-use crate::model::{Kind, Origin};
+use crate::model::{DeactivatedBy, Kind, Origin};
 use crate::page::{PageEnd, PageToken};
 use crate::store::{StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage};
 
@@ -25,17 +25,24 @@ pub(super) struct Head {
     version: i64,
     active: bool,
     origin: Option<Origin>,
+    deactivated_by: DeactivatedBy,
 }
 
 impl Head {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let origin: Option<String> = row.get(4)?;
+        let inactive_by: Option<String> = row.get(5)?;
         Ok(Self {
             pk: row.get(0)?,
             id: row.get(1)?,
             version: row.get(2)?,
             active: row.get(3)?,
             origin: origin.map(|name| if name == "jit" { Origin::Jit } else { Origin::Synced }),
+            // Whoever made a user inactive without a word was not this adapter.
+            deactivated_by: match inactive_by.as_deref() {
+                Some("sync") => DeactivatedBy::Sync,
+                _ => DeactivatedBy::Other,
+            },
         })
     }
 }
@@ -140,6 +147,9 @@ impl Fill for StoredUserPage {
         for head in heads {
             let mut user = self.user(&head.id);
             user.active(head.active).version(&head.version.to_string());
+            if !head.active {
+                user.deactivated_by(head.deactivated_by);
+            }
             if let Some(origin) = head.origin {
                 user.origin(origin);
             }

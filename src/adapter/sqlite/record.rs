@@ -37,7 +37,8 @@ impl NewRecord {
         self
     }
 
-    /// A user that may not use the application; groups are always active.
+    /// A user that may not use the application, by the host's will: no reconcile makes it active, unless told to
+    /// (rule A7). Groups are always active.
     #[must_use]
     pub fn inactive(mut self) -> Self {
         self.active = false;

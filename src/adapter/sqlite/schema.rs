@@ -8,13 +8,19 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction,
 use super::fault::Fault;
 use super::options::SqliteOptions;
 use crate::model::Kind;
-use crate::store::{AttributeSchema, Concurrency, Members, MembershipsOnDelete, StoreCapabilities};
+use crate::store::{
+    Adoption, AttributeSchema, Concurrency, DeactivationMemory, Members, MembershipsOnDelete,
+    StoreCapabilities,
+};
 
 /// `idsy`: tells our files from those of other programs, to us and to `file(1)`.
 const APPLICATION_ID: i64 = 0x6964_7379;
 
 /// The version of the tables below. A change of the tables raises it and adds a step that migrates from the one before.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+
+/// The oldest version that is migrated.
+const OLDEST_VERSION: i64 = 1;
 
 /// Statements that stay prepared; more than this adapter has.
 const STATEMENTS: usize = 64;
@@ -28,11 +34,12 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (
-    pk      INTEGER PRIMARY KEY AUTOINCREMENT,
-    id      TEXT    NOT NULL UNIQUE,
-    active  INTEGER NOT NULL CHECK (active IN (0, 1)),
-    origin  TEXT    CHECK (origin IN ('synced', 'jit')),
-    version INTEGER NOT NULL
+    pk          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT    NOT NULL UNIQUE,
+    active      INTEGER NOT NULL CHECK (active IN (0, 1)),
+    origin      TEXT    CHECK (origin IN ('synced', 'jit')),
+    version     INTEGER NOT NULL,
+    inactive_by TEXT    CHECK (inactive_by IN ('sync', 'other'))
 ) STRICT;
 
 CREATE TABLE groups (
@@ -86,6 +93,23 @@ CREATE TABLE assignments (
 ) STRICT;
 CREATE UNIQUE INDEX assignments_external ON assignments (issuer, value) WHERE issuer IS NOT NULL;
 CREATE UNIQUE INDEX assignments_stored ON assignments (value) WHERE issuer IS NULL;
+
+CREATE TABLE run_states (
+    issuer TEXT NOT NULL PRIMARY KEY,
+    state  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Version 1 did not keep who made a user inactive, and whoever did was taken for us: an entitled user was made active again.
+/// `sync` keeps it so (rule A7). Versions of records stay: a plan that is at hand is as good as before.
+const FROM_1_TO_2: &str = "
+ALTER TABLE users ADD COLUMN inactive_by TEXT CHECK (inactive_by IN ('sync', 'other'));
+UPDATE users SET inactive_by = 'sync' WHERE NOT active;
+
+CREATE TABLE run_states (
+    issuer TEXT NOT NULL PRIMARY KEY,
+    state  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens or creates a file; a refused one is left as it was.
@@ -135,21 +159,28 @@ fn prepare(
     // A file from elsewhere may hold triggers and views: they get no function with side effects.
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    if inspect(&connection.transaction()?)? == Found::Nothing {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Another process may have been faster; only under the write lock is it sure.
-        if inspect(&transaction)? == Found::Nothing {
-            create(&transaction, options)?;
-        }
-        transaction.commit()?;
+    if inspect(&connection.transaction()?)? == Found::Store {
+        let capabilities = capabilities(&connection, options)?;
+        return Ok((connection, capabilities));
     }
-    let capabilities = capabilities(&connection, options)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been faster; only under the write lock is it sure.
+    match inspect(&transaction)? {
+        Found::Nothing => create(&transaction, options)?,
+        Found::Older => migrate(&transaction)?,
+        Found::Store => {}
+    }
+    // Before the commit: a file that is refused for its attributes stays of the version that it had.
+    let capabilities = capabilities(&transaction, options)?;
+    transaction.commit()?;
     Ok((connection, capabilities))
 }
 
 #[derive(PartialEq, Eq)]
 enum Found {
     Nothing,
+    /// A store of an earlier version.
+    Older,
     Store,
 }
 
@@ -162,6 +193,7 @@ fn inspect(connection: &Transaction<'_>) -> Result<Found, Fault> {
     match (application, version) {
         (0, 0) if objects == 0 => Ok(Found::Nothing),
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(Found::Store),
+        (APPLICATION_ID, OLDEST_VERSION..SCHEMA_VERSION) => Ok(Found::Older),
         (APPLICATION_ID, newer) if newer > SCHEMA_VERSION => Err(Fault::Newer(newer)),
         _ => Err(Fault::Foreign),
     }
@@ -184,6 +216,13 @@ fn create(connection: &Connection, options: &SqliteOptions) -> Result<(), Fault>
     Ok(())
 }
 
+/// From the only earlier version. A further one makes this a sequence of steps.
+fn migrate(connection: &Connection) -> Result<(), Fault> {
+    connection.execute_batch(FROM_1_TO_2)?;
+    connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    Ok(())
+}
+
 fn capabilities(connection: &Connection, options: &SqliteOptions) -> Result<StoreCapabilities, Fault> {
     Ok(StoreCapabilities {
         users: schema_of(connection, Kind::User, options.users.as_ref())?,
@@ -191,6 +230,8 @@ fn capabilities(connection: &Connection, options: &SqliteOptions) -> Result<Stor
         members: Members::WithGroups,
         concurrency: Concurrency::Conditional,
         memberships_on_delete: MembershipsOnDelete::Cascade,
+        deactivation: DeactivationMemory::Remembered,
+        adoption: Adoption::Supported,
         batch: 1_000,
         members_per_write: 10_000,
         ..StoreCapabilities::named(format!("sqlite:{}", meta(connection, "identity")?))

@@ -15,6 +15,8 @@ pub(super) struct Statements {
     pub(super) clear_values: &'static str,
     /// `issuer, value, pk`; changes nothing where another record holds the external id.
     pub(super) put_link: &'static str,
+    /// `pk` → a row for each of its external ids, of whatever issuer
+    pub(super) own_links: &'static str,
     /// `after, limit` → heads in their order
     pub(super) heads: &'static str,
     /// `id` → head
@@ -49,6 +51,7 @@ macro_rules! statements {
                 $pk,
                 ") VALUES (?1, ?2, ?3) ON CONFLICT (issuer, value) DO NOTHING"
             ),
+            own_links: concat!("SELECT 1 FROM external_ids WHERE ", $pk, " = ?1"),
             heads: concat!(
                 "SELECT pk, id, version, ",
                 $own,
@@ -101,8 +104,8 @@ macro_rules! statements {
     };
 }
 
-static USERS: Statements = statements!("users", "active, origin", "user_attributes", "user_pk");
-static GROUPS: Statements = statements!("groups", "1, NULL", "group_attributes", "group_pk");
+static USERS: Statements = statements!("users", "active, origin, inactive_by", "user_attributes", "user_pk");
+static GROUPS: Statements = statements!("groups", "1, NULL, NULL", "group_attributes", "group_pk");
 
 impl Statements {
     pub(super) fn of(kind: Kind) -> &'static Self {

@@ -7,20 +7,19 @@ use crate::attributes::AttributeTable;
 use crate::error::ErrorKind;
 use crate::id::ExternalId;
 use crate::model::Origin;
-use crate::store::{Change, StoredRowData, StoredRows, Write, Written};
+use crate::store::{Change, StoredRows, Write, Written};
 
 /// The rows of a page as a person would write them down.
 fn lines(rows: &StoredRows) -> Vec<String> {
-    let end = |index: usize, start: fn(&StoredRowData) -> usize, len: usize| {
-        rows.rows.get(index + 1).map_or(len, start)
-    };
-    let line = |(index, row): (usize, &StoredRowData)| {
-        let links = row.links..end(index, |next| next.links, rows.anchors.len());
+    let line = |index: usize| {
+        let (row, next) = (&rows.rows[index], rows.rows.get(index + 1));
+        let by = if row.active { String::new() } else { format!(" by={:?}", row.deactivated_by) };
+        let links = row.links..next.map_or(rows.anchors.len(), |next| next.links);
         let links = links.map(|i| format!("{}:{}", rows.issuers.at(i), rows.anchors.at(i)));
         let values = rows.attributes.row(index).iter().map(|(name, value)| format!("{name}={value}"));
-        let members = end(index, |next| next.members, rows.members.len()) - row.members;
+        let members = next.map_or(rows.members.len(), |next| next.members) - row.members;
         format!(
-            "v{} active={} {:?} [{}] {} members={members}",
+            "v{} active={}{by} {:?} [{}] {} members={members}",
             row.version.as_deref().unwrap_or("?"),
             row.active,
             row.origin,
@@ -28,7 +27,7 @@ fn lines(rows: &StoredRows) -> Vec<String> {
             values.collect::<Vec<_>>().join(" "),
         )
     };
-    rows.rows.iter().enumerate().map(line).collect()
+    (0..rows.rows.len()).map(line).collect()
 }
 
 fn users(store: &SqliteStore) -> Vec<String> {
@@ -96,7 +95,7 @@ fn pages_give_back_what_was_written_byte_for_byte() {
     assert_eq!(
         users(&store),
         [
-            "v1 active=false Some(Synced) [ad:1] emails=z@x emails=a@x title=ﬀ userName= Bob\0  members=0",
+            "v1 active=false by=Sync Some(Synced) [ad:1] emails=z@x emails=a@x title=ﬀ userName= Bob\0  members=0",
             "v1 active=true Some(Jit) [a:8 z:9] userName=ada members=0",
         ]
     );
@@ -107,6 +106,37 @@ fn pages_give_back_what_was_written_byte_for_byte() {
             "v1 active=true None [] displayName=empty members=0",
         ]
     );
+}
+
+#[test]
+fn pages_say_who_made_a_user_inactive() {
+    // rule A7
+    let store = SqliteStore::open_in_memory().unwrap();
+    let ids = ["active", "sync", "host", "lock", "unknown"].map(|name| {
+        let record = NewRecord::new([("userName", name)]);
+        store.add_user(&if name == "host" { record.inactive() } else { record }).unwrap()
+    });
+    let answers = write(&store, [Write::SetActive { id: &ids[1], version: None, active: false }]);
+    assert_eq!(answers, [Ok(Written::done().with_version("2"))]);
+    assert!(store.set_active(&ids[3], false).unwrap());
+    // Who writes past this adapter is somebody else; and a word that is left beside an active user says nothing.
+    let past = "UPDATE users SET active = 0 WHERE id = ?1";
+    store.connection().execute(past, [ids[4].as_str()]).unwrap();
+    let past = "UPDATE users SET inactive_by = 'sync' WHERE id = ?1";
+    store.connection().execute(past, [ids[0].as_str()]).unwrap();
+    assert_eq!(
+        users(&store),
+        [
+            "v1 active=true None [] userName=active members=0",
+            "v2 active=false by=Sync None [] userName=sync members=0",
+            "v1 active=false by=Other None [] userName=host members=0",
+            "v2 active=false by=Other None [] userName=lock members=0",
+            "v1 active=false by=Other None [] userName=unknown members=0",
+        ]
+    );
+    // Our own deactivation does not make one of these ours.
+    write(&store, ids[2..].iter().map(|id| Write::SetActive { id, version: None, active: false }));
+    assert_eq!(users(&store).iter().filter(|line| line.contains("by=Other")).count(), 3);
 }
 
 #[test]
@@ -204,6 +234,9 @@ fn every_statement_finds_its_rows_by_an_index() {
             (statements.head_by_key, 2),
             (statements.values, 2),
             (statements.links, 2),
+            (statements.own_links, 1),
+            (write::LINK, 2),
+            (write::SET_ACTIVE, 3),
             (read::MEMBERS_OF, 2),
         ];
         for (sql, parameters) in bound {

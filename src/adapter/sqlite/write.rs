@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::statements::Statements;
 use crate::error::StoreError;
 use crate::id::{ExternalId, StoreId, Version};
-use crate::model::{Kind, Origin};
+use crate::model::{DeactivatedBy, Kind, Origin};
 use crate::store::{Change, StoreCapabilities, Write, WriteBatch, Written};
 
 /// Performs a batch. Nothing is answered that a crash could still undo (rule X4).
@@ -47,20 +47,21 @@ fn perform(
     match *write {
         Write::CreateUser { external_id, attributes, active, origin } => {
             let links = std::slice::from_ref(external_id);
-            let fresh = Fresh { kind: Kind::User, links, active, origin: Some(origin) };
+            let inactive_by = (!active).then_some(DeactivatedBy::Sync);
+            let fresh = Fresh { kind: Kind::User, links, inactive_by, origin: Some(origin) };
             create(connection, capabilities, &fresh, attributes.iter()).map(created)
         }
         Write::CreateGroup { external_id, attributes } => {
             let links = std::slice::from_ref(external_id);
-            let fresh = Fresh { kind: Kind::Group, links, active: true, origin: None };
+            let fresh = Fresh { kind: Kind::Group, links, inactive_by: None, origin: None };
             create(connection, capabilities, &fresh, attributes.iter()).map(created)
         }
+        Write::Adopt { kind, id, version, external_id } => adopt(connection, kind, id, version, external_id),
         Write::UpdateUser { id, version, changes, origin } => {
             let pk = find(connection, Kind::User, id, version)?.pk;
             put_changes(connection, capabilities, Kind::User, pk, changes)?;
             if let Some(origin) = origin {
-                let sql = "UPDATE users SET origin = ?2 WHERE pk = ?1";
-                connection.prepare_cached(sql)?.execute((pk, origin_text(origin)))?;
+                put_origin(connection, pk, origin)?;
             }
             bump(connection, Kind::User, pk)
         }
@@ -71,8 +72,8 @@ fn perform(
         }
         Write::SetActive { id, version, active } => {
             let pk = find(connection, Kind::User, id, version)?.pk;
-            let sql = "UPDATE users SET active = ?2 WHERE pk = ?1";
-            connection.prepare_cached(sql)?.execute((pk, active))?;
+            let sql = if active { ACTIVATE } else { DEACTIVATE };
+            connection.prepare_cached(sql)?.execute([pk])?;
             bump(connection, Kind::User, pk)
         }
         Write::DeleteUser { id, version } => delete(connection, Kind::User, id, version),
@@ -96,6 +97,11 @@ fn perform(
     }
 }
 
+const ACTIVATE: &str = "UPDATE users SET active = 1, inactive_by = NULL WHERE pk = ?1";
+
+/// Who is inactive already stays so by whoever made it so: a lock is not turned into one of ours (rule A7).
+const DEACTIVATE: &str = "UPDATE users SET active = 0, inactive_by = 'sync' WHERE pk = ?1 AND active";
+
 fn created(id: StoreId) -> Written {
     Written::created(id).with_version(FIRST_VERSION.to_string())
 }
@@ -104,7 +110,8 @@ fn created(id: StoreId) -> Written {
 pub(super) struct Fresh<'a> {
     pub(super) kind: Kind,
     pub(super) links: &'a [ExternalId],
-    pub(super) active: bool,
+    /// Users that are inactive: who made them so.
+    pub(super) inactive_by: Option<DeactivatedBy>,
     pub(super) origin: Option<Origin>,
 }
 
@@ -117,10 +124,7 @@ pub(super) fn create<'v>(
 ) -> Result<StoreId, Fault> {
     let (pk, id) = insert(connection, fresh)?;
     for link in fresh.links {
-        let mut statement = connection.prepare_cached(Statements::of(fresh.kind).put_link)?;
-        if statement.execute((link.issuer.as_str(), link.value.as_str(), pk))? == 0 {
-            return Err(Fault::LinkTaken);
-        }
+        put_link(connection, (fresh.kind, pk), link)?;
     }
     // Required attributes first, with no values yet: those that stay so are missing.
     let known = match fresh.kind {
@@ -144,9 +148,10 @@ const FIRST_VERSION: i64 = 1;
 fn insert(connection: &Connection, fresh: &Fresh<'_>) -> Result<(i64, String), Fault> {
     match fresh.kind {
         Kind::User => {
-            let sql = "INSERT INTO users (id, version, active, origin)
-                       VALUES (lower(hex(randomblob(16))), ?1, ?2, ?3) RETURNING pk, id";
-            let row = (FIRST_VERSION, fresh.active, fresh.origin.map(origin_text));
+            let sql = "INSERT INTO users (id, version, active, origin, inactive_by)
+                       VALUES (lower(hex(randomblob(16))), ?1, ?2, ?3, ?4) RETURNING pk, id";
+            let inactive_by = fresh.inactive_by.map(who_text);
+            let row = (FIRST_VERSION, inactive_by.is_none(), fresh.origin.map(origin_text), inactive_by);
             Ok(connection.prepare_cached(sql)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?)))?)
         }
         Kind::Group => {
@@ -164,6 +169,66 @@ fn origin_text(origin: Origin) -> &'static str {
         Origin::Jit => "jit",
     }
 }
+
+fn who_text(who: DeactivatedBy) -> &'static str {
+    match who {
+        DeactivatedBy::Sync => "sync",
+        DeactivatedBy::Other => "other",
+    }
+}
+
+fn put_origin(connection: &Connection, pk: i64, origin: Origin) -> Result<(), Fault> {
+    let sql = "UPDATE users SET origin = ?2 WHERE pk = ?1";
+    connection.prepare_cached(sql)?.execute((pk, origin_text(origin)))?;
+    Ok(())
+}
+
+/// Gives a link to a record without one (rule M3).
+fn adopt(
+    connection: &Connection,
+    kind: Kind,
+    id: &StoreId,
+    version: Option<&Version>,
+    link: &ExternalId,
+) -> Result<Written, Fault> {
+    // Before the version is looked at: an adoption whose answer was lost must come out as done already (rule X2).
+    if connection.prepare_cached(LINK)?.exists((link.issuer.as_str(), link.value.as_str()))? {
+        return Err(Fault::LinkTaken);
+    }
+    let pk = find(connection, kind, id, version)?.pk;
+    if connection.prepare_cached(Statements::of(kind).own_links)?.exists([pk])? {
+        return Err(Fault::Linked(kind));
+    }
+    put_link(connection, (kind, pk), link)?;
+    if kind == Kind::User {
+        put_origin(connection, pk, Origin::Synced)?;
+    }
+    bump(connection, kind, pk)
+}
+
+fn put_link(connection: &Connection, (kind, pk): (Kind, i64), link: &ExternalId) -> Result<(), Fault> {
+    let mut statement = connection.prepare_cached(Statements::of(kind).put_link)?;
+    match statement.execute((link.issuer.as_str(), link.value.as_str(), pk))? {
+        0 => Err(Fault::LinkTaken),
+        _ => Ok(()),
+    }
+}
+
+pub(super) const LINK: &str = "SELECT 1 FROM external_ids WHERE issuer = ?1 AND value = ?2";
+
+/// Makes a user active or inactive for the host, and answers whether that changed anything. An administrator's lock also
+/// counts over our own (rule A7).
+pub(super) fn set_active(connection: &mut Connection, id: &StoreId, active: bool) -> Result<bool, Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let known = find(&transaction, Kind::User, id, None)?;
+    let inactive_by = (!active).then_some(who_text(DeactivatedBy::Other));
+    let changed = transaction.prepare_cached(SET_ACTIVE)?.execute((known.pk, active, inactive_by))?;
+    transaction.commit()?;
+    Ok(changed > 0)
+}
+
+pub(super) const SET_ACTIVE: &str = "UPDATE users SET active = ?2, inactive_by = ?3, version = version + 1
+                          WHERE pk = ?1 AND (active, inactive_by) IS NOT (?2, ?3)";
 
 /// A record that is there and has the version that it should have.
 struct Known {

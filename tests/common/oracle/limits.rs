@@ -1,116 +1,207 @@
-//! The limits of rule D4, judged over the whole plan, and what a tripped one holds by itself (rule D5).
+//! The limits of rule D4, judged over the whole plan and over the runs of a period, and what a tripped one holds by
+//! itself (rule D5).
 
-use super::super::world::Limit;
-use super::decide::Writes;
-use super::facts::{Fate, Managed, Removal, Why, listed_members};
+use super::super::world::{Limit, OnTrip};
+use super::facts::{Fate, Managed, listed_members};
+use super::holding::Op;
+use super::members::{Removal, Why};
+use super::memory::Memory;
 use super::source::{Kind, View};
 use super::values::canonical;
+use super::writes::Writes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An operation that can be held.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Op {
-    Delete(String),
-    Deactivate(String),
-    Update(String),
-    Create(Kind, String),
-    /// Group and member, for a removal that does not only precede a delete.
-    Remove(String, String),
-}
-
-/// Which limits tripped, and what they hold.
+/// Which limits tripped, what they hold, and what each operation takes from them.
 #[derive(Debug, Default)]
 pub struct Trips {
     pub names: BTreeSet<String>,
     pub held: BTreeSet<Op>,
+    /// By operation and by the name under which the memory keeps the limit.
+    pub costs: BTreeMap<Op, BTreeMap<String, u64>>,
+}
+
+/// One limit, as far as this plan has to do with it.
+struct Count {
+    /// As diagnostics name it, and as the memory does.
+    name: String,
+    remembered: String,
+    limit: Option<Limit>,
+    base: usize,
+    /// The operations that count, each so many times.
+    operations: BTreeMap<Op, usize>,
 }
 
 impl Trips {
-    fn judge(&mut self, name: &str, limit: Option<Limit>, base: usize, counted: BTreeSet<Op>) {
-        self.judge_count(name, limit, base, counted.len(), counted);
-    }
-
-    fn judge_count(&mut self, name: &str, limit: Option<Limit>, base: usize, n: usize, holds: BTreeSet<Op>) {
-        let Some(limit) = limit else { return };
-        let share = limit.percent * base as u64 / 100;
-        let allowed = limit.floor.max(limit.count.map_or(share, |count| count.min(share)));
-        if n as u64 > allowed {
-            self.names.insert(name.to_owned());
-            self.held.extend(holds);
+    fn judge(&mut self, view: &View<'_>, memory: &Memory, approved: &BTreeSet<Op>, count: Count) {
+        let Some(limit) = count.limit else { return };
+        let counted: BTreeMap<&Op, u64> = count
+            .operations
+            .iter()
+            .filter(|(op, times)| !approved.contains(op) && **times > 0)
+            .map(|(op, times)| (op, *times as u64))
+            .collect();
+        for (op, times) in &counted {
+            self.costs.entry((*op).clone()).or_default().insert(count.remembered.clone(), *times);
+        }
+        let planned: u64 = counted.values().sum();
+        let base = count.base as u64;
+        let over_window = view.world.options.guards.window.is_some_and(|window| {
+            let spent = memory.spent_on(&count.remembered, window.period);
+            // Adopted records are in the base by now.
+            let whole = if count.name == "adoptions" { base.saturating_sub(spent) } else { base + spent };
+            planned + spent > allowed(limit, whole) * window.percent / 100
+        });
+        if planned > 0 && (planned > allowed(limit, base) || over_window) {
+            self.names.insert(count.name);
+            self.held.extend(counted.into_keys().cloned());
         }
     }
 }
 
+fn allowed(limit: Limit, base: u64) -> u64 {
+    let share = limit.percent * base / 100;
+    limit.floor.max(limit.count.map_or(share, |count| count.min(share)))
+}
+
+fn once(ops: impl Iterator<Item = Op>) -> BTreeMap<Op, usize> {
+    ops.map(|op| (op, 1)).collect()
+}
+
+/// Judges every limit. Operations that are approved are neither counted nor held.
 pub fn trips(
     view: &View<'_>,
     records: &BTreeMap<&str, Managed<'_>>,
     removals: &[Removal<'_>],
-    users: &Writes,
-    groups: &Writes,
+    (users, groups): (&Writes, &Writes),
+    memory: &Memory,
+    approved: &BTreeSet<Op>,
 ) -> Trips {
-    let guards = &view.world.options.guards;
+    let mut counts = whole_records(view, records);
+    counts.extend(clears(view, records, users, groups));
+    counts.extend(member_counts(view, records, removals));
     let mut trips = Trips::default();
-    let of_kind = |kind| records.values().filter(move |record| record.kind == kind);
-    let deletes = |kind| {
-        let deleted = of_kind(kind).filter(|record| record.fate == Fate::Deleted);
-        deleted.map(|record| Op::Delete(record.id.to_owned())).collect::<BTreeSet<_>>()
-    };
-    trips.judge("user_deletes", guards.user_deletes, of_kind(Kind::User).count(), deletes(Kind::User));
-    trips.judge("group_deletes", guards.group_deletes, of_kind(Kind::Group).count(), deletes(Kind::Group));
-    let active = of_kind(Kind::User).filter(|record| record.active);
-    let deactivated = active.clone().filter(|record| record.fate == Fate::Deactivated);
-    let deactivated = deactivated.map(|record| Op::Deactivate(record.id.to_owned())).collect();
-    trips.judge("deactivations", guards.deactivations, active.count(), deactivated);
-    judge_removals(view, records, removals, &mut trips);
-    for (kind, name, writes) in [(Kind::User, "user", users), (Kind::Group, "group", groups)] {
-        let mut clears: BTreeMap<&String, BTreeSet<Op>> = BTreeMap::new();
-        for (id, update) in &writes.updates {
-            for (attribute, _) in update.changes.iter().filter(|(_, (_, new))| new.is_empty()) {
-                clears.entry(attribute).or_default().insert(Op::Update(id.clone()));
-            }
-        }
-        for (attribute, ops) in clears {
-            let base = of_kind(kind).filter(|r| !canonical(r.attributes.get(attribute)).is_empty()).count();
-            trips.judge(&format!("clears {name} {attribute}"), guards.clears_per_attribute, base, ops);
-        }
+    for count in counts {
+        trips.judge(view, memory, approved, count);
     }
     trips
 }
 
-fn judge_removals(
+impl Trips {
+    /// Nothing runs but what is approved.
+    pub fn aborts(&self, view: &View<'_>) -> bool {
+        !self.names.is_empty() && view.world.options.on_trip == OnTrip::Abort
+    }
+}
+
+/// D4 counts what there is before the plan: an adopted record is not ours then.
+fn in_base(record: &Managed<'_>) -> bool {
+    !record.adopted
+}
+
+fn whole_records(view: &View<'_>, records: &BTreeMap<&str, Managed<'_>>) -> Vec<Count> {
+    let guards = &view.world.options.guards;
+    let of_kind = |kind| records.values().filter(move |record| record.kind == kind);
+    let count = |name: &str, limit, base, operations| {
+        let name = name.to_owned();
+        Count { remembered: name.clone(), name, limit, base, operations }
+    };
+    let deletes = |kind| {
+        let deleted = of_kind(kind).filter(|record| record.fate == Fate::Deleted);
+        once(deleted.map(|record| Op::Delete(record.id.to_owned())))
+    };
+    let base = |kind| of_kind(kind).filter(|record| in_base(record)).count();
+    let active = of_kind(Kind::User).filter(|record| record.active);
+    let deactivated = active.clone().filter(|record| record.fate == Fate::Deactivated);
+    let deactivated = once(deactivated.map(|record| Op::Deactivate(record.id.to_owned())));
+    let active = active.filter(|record| in_base(record)).count();
+    let adopted = records.values().filter(|record| record.adopted);
+    let adopted = once(adopted.map(|record| Op::Adopt(record.id.to_owned())));
+    let linked_before = records.len() - adopted.len();
+    vec![
+        count("user_deletes", guards.user_deletes, base(Kind::User), deletes(Kind::User)),
+        count("group_deletes", guards.group_deletes, base(Kind::Group), deletes(Kind::Group)),
+        count("deactivations", guards.deactivations, active, deactivated),
+        count("adoptions", guards.adoptions, linked_before, adopted),
+    ]
+}
+
+fn clears(
+    view: &View<'_>,
+    records: &BTreeMap<&str, Managed<'_>>,
+    users: &Writes,
+    groups: &Writes,
+) -> Vec<Count> {
+    let mut counts = Vec::new();
+    for (kind, writes) in [(Kind::User, users), (Kind::Group, groups)] {
+        let mut clears: BTreeMap<&String, BTreeMap<Op, usize>> = BTreeMap::new();
+        for (id, update) in &writes.updates {
+            for (attribute, _) in update.changes.iter().filter(|(_, (_, new))| new.is_empty()) {
+                clears.entry(attribute).or_default().insert(Op::Update(id.clone()), 1);
+            }
+        }
+        for (attribute, operations) in clears {
+            let holds = |r: &&Managed<'_>| {
+                r.kind == kind && in_base(r) && !canonical(r.attributes.get(attribute)).is_empty()
+            };
+            let name = format!("clears {kind} {attribute}");
+            counts.push(Count {
+                remembered: name.clone(),
+                name,
+                limit: view.world.options.guards.clears_per_attribute,
+                base: records.values().filter(holds).count(),
+                operations,
+            });
+        }
+    }
+    counts
+}
+
+fn member_counts(
     view: &View<'_>,
     records: &BTreeMap<&str, Managed<'_>>,
     removals: &[Removal<'_>],
-    trips: &mut Trips,
-) {
+) -> Vec<Count> {
     let guards = &view.world.options.guards;
-    let managed = |group: &str| -> BTreeSet<&str> {
-        listed_members(view.world, group).into_iter().filter(|member| records.contains_key(member)).collect()
-    };
-    let op = |removal: &Removal<'_>| Op::Remove(removal.group.to_owned(), removal.member.to_owned());
+    let mut counts = Vec::new();
     let mut base = 0;
-    let mut n = 0;
-    let mut holds = BTreeSet::new();
+    let mut all: BTreeMap<Op, usize> = BTreeMap::new();
     for group in records.values().filter(|record| record.kind == Kind::Group) {
-        let members = managed(group.id);
-        base += members.len();
-        let own = removals.iter().filter(|removal| removal.group == group.id);
-        let ordinary: BTreeSet<Op> = own.clone().filter(|r| r.why.contains(&Why::Ordinary)).map(op).collect();
-        let emptied: BTreeSet<Op> = own.filter(|r| r.why.contains(&Why::Emptied)).map(op).collect();
-        n += ordinary.len() + emptied.len();
-        holds.extend(ordinary.iter().cloned());
-        holds.extend(emptied);
+        let listed = listed_members(view.world, group.id);
+        let members: BTreeSet<&str> = listed.into_iter().filter(|id| records.contains_key(id)).collect();
+        let before = members.iter().filter(|id| in_base(&records[**id])).count();
+        base += if in_base(group) { before } else { 0 };
+        let with = |why| {
+            let own = removals.iter().filter(move |removal| removal.group == group.id);
+            own.filter(move |removal| removal.why.contains(&why)).map(op_of)
+        };
+        let ordinary = once(with(Why::Ordinary));
+        all.extend(ordinary.clone());
+        all.extend(once(with(Why::Emptied)));
         if group.fate == Fate::Deleted {
             // A member who is deleted himself only precedes his own delete.
             let deleted_user = |m: &Managed<'_>| m.kind == Kind::User && m.fate == Fate::Deleted;
             let lost = members.iter().filter(|member| !deleted_user(&records[*member])).count();
-            n += lost;
-            if lost > 0 {
-                holds.insert(Op::Delete(group.id.to_owned()));
-            }
+            all.insert(Op::Delete(group.id.to_owned()), lost);
         }
-        let name = format!("removals {}", group.id);
-        trips.judge(&name, guards.removals_per_group, members.len(), ordinary);
+        counts.push(Count {
+            name: format!("removals {}", group.id),
+            remembered: format!("removals {}", group.anchor()),
+            limit: guards.removals_per_group,
+            base: before,
+            operations: ordinary,
+        });
     }
-    trips.judge_count("removals_in_all", guards.removals_in_all, base, n, holds);
+    let name = "removals_in_all".to_owned();
+    counts.push(Count {
+        remembered: name.clone(),
+        name,
+        limit: guards.removals_in_all,
+        base,
+        operations: all,
+    });
+    counts
+}
+
+fn op_of(removal: &Removal<'_>) -> Op {
+    Op::Remove(removal.group.to_owned(), removal.member.to_owned())
 }

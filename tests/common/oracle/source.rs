@@ -5,6 +5,7 @@ use super::super::world::{
     UserRow, World,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// The one user that the rows of an anchor stand for.
 #[derive(Clone, Debug)]
@@ -32,6 +33,15 @@ pub struct Group {
 pub enum Kind {
     User,
     Group,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Group => "group",
+        })
+    }
 }
 
 /// What an anchor without a row is.
@@ -66,6 +76,8 @@ pub struct View<'a> {
     pub resolved: usize,
     /// Principals of our issuer, or by store id, that resolve to nothing.
     pub unresolved: BTreeSet<String>,
+    /// Objects that several records match, or that match a record with others (rule M3).
+    pub barred: BTreeSet<&'a str>,
     /// Components with more than one group, or with a self-membership.
     pub cycles: BTreeSet<Vec<&'a str>>,
 }
@@ -84,6 +96,7 @@ impl<'a> View<'a> {
             scope_provable: false,
             resolved: 0,
             unresolved: BTreeSet::new(),
+            barred: BTreeSet::new(),
             cycles: BTreeSet::new(),
             users,
             groups,
@@ -106,6 +119,7 @@ impl<'a> View<'a> {
     /// Rule M5, as far as the rows of this anchor go.
     pub fn ambiguous_rows(&self, anchor: &str) -> bool {
         self.both_kinds(anchor)
+            || self.barred.contains(anchor)
             || self.users.get(anchor).is_some_and(|user| user.ambiguous)
             || self.groups.get(anchor).is_some_and(|group| group.ambiguous)
     }

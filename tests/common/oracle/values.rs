@@ -1,6 +1,7 @@
 //! Templates, match keys, and who gets which unique value (rules A1 to A4, M2, M6).
 
 use super::super::world::{Attributes, Mapping, Matching, Missing, Schema};
+use super::release::Offers;
 use std::collections::{BTreeMap, BTreeSet};
 use unicode_normalization::UnicodeNormalization;
 
@@ -89,6 +90,11 @@ pub fn map_attributes(
     wanted
 }
 
+/// The source attributes that a template names.
+pub fn placeholders(template: &str) -> Vec<String> {
+    split_template(template).into_iter().filter_map(|(is_name, text)| is_name.then_some(text)).collect()
+}
+
 /// Pieces of a template: literal text, or (true) the name of a placeholder.
 fn split_template(template: &str) -> Vec<(bool, String)> {
     let mut pieces = Vec::new();
@@ -127,6 +133,8 @@ pub struct Party {
     /// The record can be updated in this plan, or the object can be created.
     pub writable: bool,
     pub wanted: BTreeMap<String, Wanted>,
+    /// Attributes that rule A4 leaves out: they keep their old values.
+    pub flapping: BTreeSet<String>,
 }
 
 /// What rule M6 needs to know about a record of the kind, managed or not.
@@ -135,9 +143,11 @@ pub struct Holder<'a> {
     pub id: &'a str,
     pub attributes: &'a Attributes,
     pub deleted: bool,
+    /// What rule M4 makes it give up to whoever takes it.
+    pub offers: Offers,
 }
 
-/// Pairs of anchor and attribute that rule M6 quarantines. `parties` are all entitled, read, unambiguous
+/// Pairs of anchor and attribute that rule M6 quarantines, and those that rule A4 leaves out. `parties` are all entitled, read, unambiguous
 /// objects within their bounds, each of them a claimant of the values that it maps to.
 pub fn quarantined(parties: &[Party], holders: &[Holder<'_>], schema: &Schema) -> BTreeSet<(String, String)> {
     let mut result = BTreeSet::new();
@@ -169,7 +179,8 @@ fn quarantined_for(
         })
         .collect();
 
-    let mut blocked = BTreeSet::new();
+    let flapping = parties.iter().filter(|party| party.flapping.contains(attribute));
+    let mut blocked: BTreeSet<String> = flapping.map(|party| party.anchor.clone()).collect();
     for (index, (party, wanted)) in claims.iter().enumerate() {
         for value in wanted.iter().filter(|value| !held_by(party.record.as_ref()).contains(*value)) {
             let rivals =
@@ -204,6 +215,7 @@ fn quarantined_for(
             for value in wanted.iter().filter(|value| !held_by(party.record.as_ref()).contains(*value)) {
                 let taken = holders.iter().any(|holder| {
                     !holder.deleted
+                        && !holder.offers.get(attribute).is_some_and(|offer| offer.includes(value))
                         && party.record.as_deref() != Some(holder.id)
                         && held[holder.id].contains(value)
                         && after(holder.id, &blocked).contains(value)
