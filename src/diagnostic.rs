@@ -95,7 +95,7 @@ pub enum Diagnostic {
     },
     /// Nothing is remembered of earlier runs, though the store holds records of ours: grace periods and the window of the limits
     /// start anew (rule D7).
-    NoMemory,
+    NoMemory {},
     /// An earlier run told a later time. Until that is reached, no period and no window grows older (rule D7).
     ClockWentBack {
         /// The latest time told.
@@ -245,7 +245,7 @@ impl fmt::Display for Diagnostic {
             Self::DeepNesting { group, depth } => {
                 write!(f, "groups are nested {depth} levels deep below {group}")
             }
-            Self::NoMemory => f.write_str(
+            Self::NoMemory {} => f.write_str(
                 "nothing is remembered of earlier runs: grace periods and the window of the limits start anew",
             ),
             Self::ClockWentBack { latest } => {

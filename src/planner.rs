@@ -146,7 +146,7 @@ pub fn plan(
         return Err(PlanError::PartialStore { reason: reason.clone() });
     }
     let mut links = Links::new(&source.0, &store.0, &issuer);
-    let mut diagnostics = memory.diagnostics(is_in_use(&links));
+    let mut diagnostics = memory.diagnostics(was_synced(&links));
     diagnostics.extend(missing_canaries(&mut links, options));
     diagnostics.extend(older_source(&mut links, &mut memory));
     let graph = Graph::new(&links, options);
@@ -174,6 +174,15 @@ pub(crate) fn begin(
         Misfit::Foreign => PlanError::ForeignState { issuer: issuer.clone() },
         Misfit::OtherSource(known) => PlanError::OtherSource { known, found: source.clone() },
     })
+}
+
+/// Whether the store holds a record that a reconcile left; sign-ins remember nothing.
+fn was_synced(links: &Links<'_>) -> bool {
+    let users = &links.store.users;
+    let by_sign_in = |row: u32| users[row as usize].origin == Some(Origin::Jit);
+    let mut records = (0..users.len() as u32).filter(|&row| !by_sign_in(row));
+    records.any(|row| links.is_managed(Kind::User, row))
+        || (0..links.store.groups.len() as u32).any(|row| links.is_managed(Kind::Group, row))
 }
 
 fn is_in_use(links: &Links<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! How much may be taken away (rules D4, D5).
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::Period;
 
@@ -69,31 +70,62 @@ pub enum OnTrip {
 
 /// The limits of rule D4; `None` switches one off. Defaults: the smaller of 500 and 20 % for deletes and
 /// deactivations (floor 5), 20 % of all memberships, 50 % of one group's, 20 % cleared values (floor 10 each).
+///
+/// In a file a limit is an object, or `false` to switch it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Guards {
     /// Deleted users, of all managed users.
+    #[serde(deserialize_with = "or_off")]
     pub user_deletes: Option<Limit>,
     /// Users made inactive, of all active managed users.
+    #[serde(deserialize_with = "or_off")]
     pub deactivations: Option<Limit>,
     /// Deleted groups, of all managed groups.
+    #[serde(deserialize_with = "or_off")]
     pub group_deletes: Option<Limit>,
     /// Removed members in all, of all managed memberships.
+    #[serde(deserialize_with = "or_off")]
     pub removals_in_all: Option<Limit>,
     /// Members removed from one group, of its managed members.
+    #[serde(deserialize_with = "or_off")]
     pub removals_per_group: Option<Limit>,
     /// Records that lose their value of one attribute, of all managed records that have one.
+    #[serde(deserialize_with = "or_off")]
     pub clears_per_attribute: Option<Limit>,
     /// Adopted records, users and groups together, of all managed records (rule M3). Default: 10.
+    #[serde(deserialize_with = "or_off")]
     pub adoptions: Option<Limit>,
     /// Growth: created users, added members and reactivations together, of managed users and memberships. Off by default.
+    #[serde(deserialize_with = "or_off")]
     pub grants: Option<Limit>,
     /// What several runs together may take away, where the host keeps the [`RunState`](crate::RunState). Default: in 24 hours
     /// one and a half times of what one run may.
+    #[serde(deserialize_with = "or_off")]
     pub window: Option<Window>,
     /// What a tripped limit does.
     pub on_trip: OnTrip,
+}
+
+/// `false`, or nothing at all, is "off".
+fn or_off<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a limit, or false")]
+    enum Written<T> {
+        Set(T),
+        Switch(bool),
+        Nothing,
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Set(limit) => Ok(Some(limit)),
+        Written::Switch(false) | Written::Nothing => Ok(None),
+        Written::Switch(true) => Err(D::Error::custom("a limit, or false")),
+    }
 }
 
 impl Default for Guards {
@@ -142,6 +174,17 @@ mod tests {
         let limit = Limit::new(Some(500), 20, 5);
         assert_eq!([0, 25, 29, 30, 1_000, 10_000].map(|base| limit.allowed(base)), [5, 5, 5, 6, 200, 500]);
         assert_eq!(Limit::new(None, 100, 0).allowed(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_limit_is_switched_off_in_a_file_by_false() {
+        // rule D4
+        let guards: Guards = toml::from_str("user_deletes = false\nwindow = false\n").unwrap();
+        assert_eq!((guards.user_deletes, guards.window), (None, None));
+        assert_eq!(guards.group_deletes, Guards::default().group_deletes);
+        let off = serde_json::to_string(&Guards::off()).unwrap();
+        assert_eq!(serde_json::from_str::<Guards>(&off).unwrap(), Guards::off());
+        assert!(toml::from_str::<Guards>("user_deletes = true").is_err());
     }
 
     #[test]

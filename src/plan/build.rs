@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::impact::{Impacts, Newly};
+use super::impact::{Affected, Impacts, Newly};
 use super::order::{Slot, Wait, order};
 use super::{BlockedOp, HeldOp, Op, PendingOp, Plan, PlannedAct, Subjects, TrippedLimit};
 use crate::approved::Approved;
@@ -130,8 +130,11 @@ pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
         rules.rules.iter().filter(|rule| rule.sensitive).map(move |rule| (kind, rule.target.to_owned()))
     });
     let impacts = Impacts::new(&decided, &naming);
-    let impact = impacts.of(operations.iter(), Newly::Told);
     let held_impact = impacts.of(held.iter().map(|held| &held.op), Newly::LeftOut);
+    let mut impact = impacts.of(operations.iter(), Newly::Told);
+    // Whoever loses something only if that is approved is told there.
+    let waits: BTreeSet<&Affected> = held_impact.loses_last_entitlement.iter().collect();
+    impact.loses_last_entitlement.retain(|one| !waits.contains(one));
     Plan {
         impact,
         held_impact,

@@ -242,6 +242,18 @@ impl Operation<'_> {
     }
 }
 
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(why(*self))
+    }
+}
+
+impl fmt::Display for BlockReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(because(*self))
+    }
+}
+
 fn why(cause: Cause) -> &'static str {
     match cause {
         Cause::Entitled => "entitled",

@@ -9,7 +9,7 @@ use crate::diff::{Cause, written_record, written_value};
 use crate::guard::{LimitName, is_ordinary_removal};
 use crate::id::SourceAnchor;
 use crate::model::Kind;
-use crate::run::{Done, RunState, Spent};
+use crate::run::{Done, Ended, RunState, Spent};
 
 /// What counts together: the limit, and the group or the attribute that it is about.
 type Budget = (LimitName, Option<SourceAnchor>, Option<(Kind, String)>);
@@ -20,7 +20,13 @@ impl Plan {
         if self.by_sign_in {
             return self.run.clone();
         }
-        let mut done = Done { ended: stopped.is_none(), ..Done::default() };
+        let ended = match stopped {
+            None => Ended::Whole,
+            // Whoever stops a run knows when he wants the next one.
+            Some(Stop::Cancelled) => Ended::Cancelled,
+            Some(Stop::Unauthorized | Stop::FailureBudget) => Ended::Failed,
+        };
+        let mut done = Done { ended, ..Done::default() };
         let mut spent: BTreeMap<Budget, u64> = BTreeMap::new();
         for (op, outcome) in self.operations.iter().zip(outcomes) {
             // Whatever may have happened has been spent; of a list that was skipped in part, all of it.

@@ -85,9 +85,9 @@ impl Memory {
         self.state.clock.ahead_of(self.now).unwrap_or(self.now)
     }
 
-    /// What a person should know about the state itself. `managed`: whether the store holds records of ours.
+    /// What a person should know about the state itself. `managed`: whether the store holds records that an earlier run left.
     pub(crate) fn diagnostics(&self, managed: bool) -> Vec<Diagnostic> {
-        let lost = (self.fresh && managed).then_some(Diagnostic::NoMemory);
+        let lost = (self.fresh && managed).then_some(Diagnostic::NoMemory {});
         let back = self.state.clock.ahead_of(self.now).map(|latest| Diagnostic::ClockWentBack { latest });
         lost.into_iter().chain(back).filter(|_| !self.idle).collect()
     }
@@ -254,8 +254,17 @@ pub(crate) struct Done {
     pub(crate) written: Vec<Fingerprint>,
     pub(crate) created: BTreeSet<Fingerprint>,
     pub(crate) approved: BTreeMap<Fingerprint, Timestamp>,
-    /// Whether the run came to its end.
-    pub(crate) ended: bool,
+    pub(crate) ended: Ended,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ended {
+    #[default]
+    Whole,
+    /// The host stopped it.
+    Cancelled,
+    Failed,
 }
 
 impl RunState {
@@ -277,9 +286,13 @@ impl RunState {
             let known = state.approved.entry(operation).or_insert(shown);
             *known = shown.max(*known);
         }
-        if !done.ended {
-            state.note_failure(planned_at);
-            return state;
+        match done.ended {
+            Ended::Whole => {}
+            Ended::Cancelled => return state,
+            Ended::Failed => {
+                state.note_failure(planned_at);
+                return state;
+            }
         }
         state.runs.failures = 0;
         state.runs.failed = None;

@@ -17,7 +17,7 @@ use crate::model::{Kind, Timestamp};
 use crate::options::Extent;
 use crate::source::SourceIdentity;
 use clock::Clock;
-pub(crate) use memory::{Done, Memory, Misfit, Seen};
+pub(crate) use memory::{Done, Ended, Memory, Misfit, Seen};
 
 /// The format of [`RunState`] that this version writes.
 const FORMAT: u32 = 1;
@@ -166,6 +166,21 @@ impl RunState {
             Extent::NewEntitlements => self.runs.new_entitlements.max(self.runs.full),
             _ => self.runs.full,
         }
+    }
+
+    /// How many runs in a row did not come to their end.
+    pub fn failures(&self) -> u32 {
+        self.runs.failures
+    }
+
+    /// How many operations were held when a plan was last made.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How many causes are known for taking a record out of use, whatever the policy does about them.
+    pub fn causes(&self) -> usize {
+        self.pending.len()
     }
 
     pub(crate) fn runs(&self) -> &Runs {

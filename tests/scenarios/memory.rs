@@ -42,10 +42,10 @@ fn a_lost_memory_restarts_the_periods_and_says_so() {
     t.state = RunState::default();
     let plan = t.plan();
     assert!(plan.is_empty());
-    assert!(plan.diagnostics().contains(&Diagnostic::NoMemory));
+    assert!(plan.diagnostics().contains(&Diagnostic::NoMemory {}));
     assert_eq!(t.lines()[0], "pending Deactivate user eve (LeftScope, day 10 to 20)");
     t.run();
-    assert!(!t.plan().diagnostics().contains(&Diagnostic::NoMemory));
+    assert!(!t.plan().diagnostics().contains(&Diagnostic::NoMemory {}));
     assert_eq!(t.days(10).lines()[0], "deactivate eve (LeftScope)");
 }
 

@@ -57,7 +57,7 @@ fn the_state_of_a_real_run_comes_back_as_it_was() {
     world.add_user("u1", &[("userPrincipalName", "ada"), ("displayName", "Ada")]);
     world.add_user("u2", &[("userPrincipalName", "bob")]);
     let store = SqliteStore::open(&path).unwrap();
-    let forgets = |plan: &Plan| plan.diagnostics().contains(&Diagnostic::NoMemory);
+    let forgets = |plan: &Plan| plan.diagnostics().contains(&Diagnostic::NoMemory {});
     let first = run(&world, &store, &["u1", "u2"], &options, RunState::default()).1.run;
     store.keep_run_state(&ad, &first).unwrap();
     drop(store);

@@ -204,6 +204,9 @@ fn unlink_group(rng: &mut Rng, world: &mut World) {
         return;
     }
     let group = &mut world.store.groups[rng.below(count)];
+    if group.external_ids.is_empty() {
+        return;
+    }
     group.external_ids.clear();
     if rng.chance(20) {
         let mut twin = group.clone();

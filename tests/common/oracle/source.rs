@@ -1,8 +1,8 @@
 //! What the directory says: merged rows, kinds of unread anchors, closure, entitlement (rules E, M5, C1 to C3).
 
 use super::super::world::{
-    AccountState, Attributes, Existence, GroupRow, KindHint, Member, MemberTarget, Nesting, Principal,
-    UserRow, World,
+    AccountState, Attributes, Existence, Extent, GroupRow, KindHint, Member, MemberTarget, Nesting,
+    Principal, UserRow, World,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -317,6 +317,16 @@ impl<'a> View<'a> {
             match self.unread(anchor) {
                 Unread::Gone | Unread::Other => {
                     self.unresolved.insert(anchor.to_owned());
+                }
+                // A look-up says that it is there, and not what it is: perhaps a group.
+                Unread::Unknown
+                    if world.source.has_existence
+                        && world.options.extent == Extent::Full
+                        && matches!(world.source.existence.get(anchor), Some(Existence::Exists(_))) =>
+                {
+                    self.resolved += 1;
+                    self.entitled.insert(anchor);
+                    self.scope_provable = false;
                 }
                 Unread::Unknown => {
                     self.unresolved.insert(anchor.to_owned());
