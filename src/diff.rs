@@ -8,13 +8,14 @@ use crate::attributes::{AttributeTable, Attributes};
 use crate::correlate::{Fate, Presence, Reason, Situation};
 use crate::diagnostic::{Ambiguity, Diagnostic};
 use crate::fingerprint::Fingerprint;
+use crate::flapping::frozen;
 use crate::graph::Graph;
 use crate::id::{SourceAnchor, StoreId};
 use crate::model::{DeactivatedBy, Kind, Origin};
 use crate::object::{Object, Objects, reason};
 use crate::options::{Deprovision, Extent, Options, Reactivate};
 use crate::release::release;
-use crate::run::Memory;
+use crate::run::{Memory, WrittenValues};
 use crate::snapshot::NONE;
 use crate::store::{Activation, Change, DeactivationMemory};
 use crate::unique::{Moves, Settlement, settle};
@@ -156,8 +157,9 @@ pub(crate) struct Draft {
     pub(crate) kept: Vec<(Kind, u32)>,
     /// Updates that only give a name up, with the objects that take it.
     pub(crate) released: Vec<(Kind, u32, BTreeSet<u32>)>,
-    /// Values that differ although they were written, and how often they were (rule A4).
-    pub(crate) written: BTreeMap<Fingerprint, u8>,
+    /// Values that differ although they were written, and those that this run does not look at (rule A4).
+    pub(crate) written: BTreeMap<Fingerprint, WrittenValues>,
+    pub(crate) created: BTreeMap<Fingerprint, Fingerprint>,
 }
 
 /// Compares all objects of one kind and adds what has to change. Near linear.
@@ -172,7 +174,7 @@ pub(crate) fn diff(
     let links = graph.links;
     let makes = options.extent != Extent::ProvenRemovals;
     let plain = if makes { plainly_settled(graph, objects, rules) } else { vec![false; objects.all.len()] };
-    let frozen = frozen(draft, graph, objects, rules, &plain, memory);
+    let frozen = frozen(draft, links, objects, rules, &plain, memory);
     let nobody = BTreeSet::new();
     let changes = options.extent == Extent::Full;
     let settlements: BTreeMap<usize, Settlement> = rules
@@ -206,77 +208,6 @@ pub(crate) fn diff(
         differ.object(number as u32, object);
     }
     release(draft, links, objects, rules, &settlements);
-}
-
-/// Per rule the objects whose value was written so often, and never stayed, that it is left alone now (rule A4). Notes on the
-/// way what is still different after it was written.
-fn frozen(
-    draft: &mut Draft,
-    graph: &Graph<'_>,
-    objects: &Objects,
-    rules: &Rules<'_>,
-    plain: &[bool],
-    memory: &Memory,
-) -> BTreeMap<usize, BTreeSet<u32>> {
-    let mut frozen: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
-    if !memory.has_written() {
-        return frozen;
-    }
-    let links = graph.links;
-    for (number, object) in objects.all.iter().enumerate().filter(|&(number, _)| !plain[number]) {
-        if !object.is_entitled() || object.barred || object.record == NONE || object.source == NONE {
-            continue;
-        }
-        let source = match objects.kind {
-            Kind::User => links.source.user_row(object.source as usize),
-            Kind::Group => links.source.group_row(object.source as usize),
-        };
-        let stored = links.store.attributes(objects.kind, object.record as usize);
-        let anchor = links.anchor(object.node);
-        for (index, rule) in rules.rules.iter().enumerate() {
-            let desired = rule.desired(source);
-            if rule.is_settled(&desired, stored) {
-                continue;
-            }
-            let value = written_value(objects.kind, anchor, rule.target, desired.values());
-            let record = || {
-                let all = rules.rules.iter().map(|rule| (rule.target, rule.desired(source).to_vec()));
-                let all: Vec<(&str, Vec<String>)> = all.collect();
-                let values = all.iter().flat_map(|(name, values)| values.iter().map(|v| (*name, v.as_str())));
-                written_record(objects.kind, anchor, values)
-            };
-            let times = memory.writes(value, record);
-            if times > 0 {
-                draft.written.insert(value, times);
-            }
-            if Memory::is_flapping(times) {
-                frozen.entry(index).or_default().insert(number as u32);
-            }
-        }
-    }
-    frozen
-}
-
-/// What stands for one written value in the [`RunState`](crate::RunState).
-pub(crate) fn written_value<'v>(
-    kind: Kind,
-    anchor: &'v str,
-    attribute: &'v str,
-    values: impl Iterator<Item = &'v str>,
-) -> Fingerprint {
-    let kind = if kind == Kind::User { "user" } else { "group" };
-    Fingerprint::of(["value", kind, anchor, attribute].into_iter().chain(values))
-}
-
-/// What stands for all values that a create wrote.
-pub(crate) fn written_record<'v>(
-    kind: Kind,
-    anchor: &'v str,
-    values: impl Iterator<Item = (&'v str, &'v str)>,
-) -> Fingerprint {
-    let kind = if kind == Kind::User { "user" } else { "group" };
-    let values = values.flat_map(|(name, value)| [name, value]);
-    Fingerprint::of(["record", kind, anchor].into_iter().chain(values))
 }
 
 struct Differ<'a, 'd> {

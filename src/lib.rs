@@ -102,6 +102,7 @@ mod correlate;
 mod object;
 
 mod diff;
+mod flapping;
 mod members;
 mod release;
 mod unique;

@@ -293,12 +293,11 @@ pub(crate) fn decide(
         // One user, asked for by himself: nothing to be measured against.
         Origin::Jit => Judgement::default(),
     };
-    let complete = [Kind::User, Kind::Group].into_iter().all(|kind| links.read(kind).is_complete());
     let seen = Seen {
         extent: options.extent,
         pending: users.pending.iter().chain(&groups.pending).cloned().collect(),
         written: std::mem::take(&mut draft.written),
-        all_compared: complete,
+        created: std::mem::take(&mut draft.created),
         held: BTreeMap::new(),
         window: options.guards.window.map(|window| window.period),
     };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::document::OperationDocument;
 use super::{Op, Plan, PlannedAct, held};
 use crate::apply::{Outcome, Stop};
-use crate::diff::{Cause, written_record, written_value};
+use crate::diff::Cause;
+use crate::flapping::{record_name, value_name, values_name};
 use crate::guard::{LimitName, is_ordinary_removal};
 use crate::id::SourceAnchor;
 use crate::model::Kind;
@@ -97,14 +98,14 @@ impl Plan {
         match &op.act {
             PlannedAct::Update { changes, .. } if !matches!(op.cause, Cause::Swap | Cause::NameReleased) => {
                 let values = changes.iter().map(|change| {
-                    let new = change.new.iter().map(String::as_str);
-                    written_value(kind, anchor, &change.attribute, new)
+                    let value = value_name(change.new.iter().map(String::as_str));
+                    (record_name(kind, anchor), change.attribute.clone(), value)
                 });
                 done.written.extend(values);
             }
             PlannedAct::Create { row, .. } => {
                 let values = self.values.row(*row as usize).iter();
-                done.created.insert(written_record(kind, anchor, values));
+                done.created.push((record_name(kind, anchor), values_name(values)));
             }
             _ => {}
         }

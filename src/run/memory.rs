@@ -1,8 +1,8 @@
 //! What earlier runs left, as planning and applying use it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{FORMAT, Pending, Run, RunState, Spent};
+use super::{FORMAT, Pending, Run, RunState, Spent, WrittenValue, WrittenValues};
 use crate::correlate::Reason;
 use crate::diagnostic::Diagnostic;
 use crate::fingerprint::Fingerprint;
@@ -14,9 +14,6 @@ use crate::source::{Generation, SourceIdentity};
 
 /// How long an approval that was used is remembered, and how old one may be: a year, with a margin.
 const APPROVAL_LASTS: Period = Period::of_days(366);
-
-/// Writes of one value that do not stay, after which it is left alone (rule A4).
-const MOST_WRITES: u8 = 2;
 
 /// Why a state cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,23 +154,19 @@ impl Memory {
         self.state.spent.iter().filter(same).map(|spent| spent.count).fold(0, u64::saturating_add)
     }
 
-    /// How often a value was written without being seen to stay, for a record whose values are all as `record` says.
-    pub(crate) fn writes(&self, value: Fingerprint, record: impl FnOnce() -> Fingerprint) -> u8 {
-        match self.state.written.get(&value) {
-            Some(times) => *times,
-            None if self.state.created.is_empty() => 0,
-            None => u8::from(self.state.created.contains(&record())),
-        }
+    /// The values of a record that were written without being seen to stay.
+    pub(crate) fn written(&self, record: Fingerprint) -> Option<&WrittenValues> {
+        self.state.written.get(&record)
+    }
+
+    /// All values that the create of a record wrote, where nobody has looked at them since.
+    pub(crate) fn created(&self, record: Fingerprint) -> Option<Fingerprint> {
+        self.state.created.get(&record).copied()
     }
 
     /// Whether any value was written that might not have stayed.
     pub(crate) fn has_written(&self) -> bool {
         !self.idle && !(self.state.written.is_empty() && self.state.created.is_empty())
-    }
-
-    /// Whether a value was written so often that it is left alone now (rule A4).
-    pub(crate) fn is_flapping(writes: u8) -> bool {
-        writes >= MOST_WRITES
     }
 
     /// Whether an approval that was shown then may still be used for an operation: once, and not for ever (rule D5).
@@ -209,11 +202,8 @@ impl Memory {
         state.pending.dedup();
         if seen.extent == Extent::Full {
             state.held = seen.held;
-            if seen.all_compared {
-                state.written.clear();
-                state.created.clear();
-            }
-            state.written.extend(seen.written);
+            state.written = seen.written;
+            state.created = seen.created;
         }
         state
     }
@@ -224,10 +214,9 @@ impl Memory {
 pub(crate) struct Seen {
     pub(crate) extent: Extent,
     pub(crate) pending: Vec<Pending>,
-    /// Values that differ although they were written, and how often they were.
-    pub(crate) written: BTreeMap<Fingerprint, u8>,
-    /// Whether every record of ours was compared with its object: what is not in `written` is settled then.
-    pub(crate) all_compared: bool,
+    /// Values that differ although they were written, and those that were not looked at.
+    pub(crate) written: BTreeMap<Fingerprint, WrittenValues>,
+    pub(crate) created: BTreeMap<Fingerprint, Fingerprint>,
     pub(crate) held: BTreeMap<Fingerprint, Timestamp>,
     /// How far back spending is remembered.
     pub(crate) window: Option<Period>,
@@ -240,7 +229,7 @@ impl Seen {
             extent: Extent::NewEntitlements,
             pending: Vec::new(),
             written: BTreeMap::new(),
-            all_compared: false,
+            created: BTreeMap::new(),
             held: BTreeMap::new(),
             window: None,
         }
@@ -251,8 +240,9 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     pub(crate) spent: Vec<Spent>,
-    pub(crate) written: Vec<Fingerprint>,
-    pub(crate) created: BTreeSet<Fingerprint>,
+    /// Record, attribute and value.
+    pub(crate) written: Vec<(Fingerprint, String, Fingerprint)>,
+    pub(crate) created: Vec<(Fingerprint, Fingerprint)>,
     pub(crate) approved: BTreeMap<Fingerprint, Timestamp>,
     pub(crate) ended: Ended,
 }
@@ -277,11 +267,18 @@ impl RunState {
     pub(crate) fn after(&self, done: Done, extent: Extent, planned_at: Timestamp) -> Self {
         let mut state = self.clone();
         state.spent.extend(done.spent);
-        for value in done.written {
-            let times = state.written.entry(value).or_default();
-            *times = times.saturating_add(1);
+        for (record, _) in &done.created {
+            state.written.remove(record);
         }
         state.created.extend(done.created);
+        for (record, attribute, value) in done.written {
+            let values = state.written.entry(record).or_default();
+            let known = values.entry(attribute).or_insert(WrittenValue { value, times: 0 });
+            if known.value != value {
+                *known = WrittenValue { value, times: 0 };
+            }
+            known.times = known.times.saturating_add(1);
+        }
         for (operation, shown) in done.approved {
             let known = state.approved.entry(operation).or_insert(shown);
             *known = shown.max(*known);

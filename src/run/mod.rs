@@ -4,7 +4,7 @@
 mod clock;
 mod memory;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,12 +53,12 @@ pub struct RunState {
     pending: Vec<Pending>,
     #[serde(default)]
     spent: Vec<Spent>,
-    /// How often a value was written without being seen to stay.
+    /// Per record the values that were written without being seen to stay, by attribute (rule A4).
     #[serde(default)]
-    written: BTreeMap<Fingerprint, u8>,
-    /// Records whose values were all written by their create, in the last run.
+    written: BTreeMap<Fingerprint, WrittenValues>,
+    /// Per record all values that its create wrote, until they are looked at.
     #[serde(default)]
-    created: BTreeSet<Fingerprint>,
+    created: BTreeMap<Fingerprint, Fingerprint>,
     /// Since when an operation is held.
     #[serde(default)]
     held: BTreeMap<Fingerprint, Timestamp>,
@@ -105,6 +105,24 @@ pub(crate) struct Spent {
     pub(crate) age: u64,
 }
 
+/// The values of one record that were written, by attribute.
+pub(crate) type WrittenValues = BTreeMap<String, WrittenValue>;
+
+/// A value that was written, and in how many runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WrittenValue {
+    pub(crate) value: Fingerprint,
+    pub(crate) times: u8,
+}
+
+impl WrittenValue {
+    /// Whether it was written so often, without staying, that it is left alone now (rule A4).
+    pub(crate) fn is_flapping(self) -> bool {
+        self.times >= 2
+    }
+}
+
 impl Default for RunState {
     fn default() -> Self {
         Self {
@@ -118,7 +136,7 @@ impl Default for RunState {
             pending: Vec::new(),
             spent: Vec::new(),
             written: BTreeMap::new(),
-            created: BTreeSet::new(),
+            created: BTreeMap::new(),
             held: BTreeMap::new(),
             approved: BTreeMap::new(),
         }

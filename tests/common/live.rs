@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use identity_sync::memory::{MemoryRecord, MemoryState, MemoryStore};
 use identity_sync::{
-    Asked, AssignmentError, AssignmentPage, AssignmentSet, Concurrency, DirectorySource, ErrorKind,
-    Existence, ExternalId, GroupPage, IdentityStore, MemberPage, Origin, PageEnd, PageToken, Read,
+    Asked, AssignmentError, AssignmentPage, AssignmentSet, Concurrency, DeactivatedBy, DirectorySource,
+    ErrorKind, Existence, ExternalId, GroupPage, IdentityStore, MemberPage, Origin, PageEnd, PageToken, Read,
     SourceCapabilities, SourceError, SourceIdentity, StoreCapabilities, StoreError, StoreId, StoreSelect,
     StoredGroupPage, StoredUserPage, UserPage, WriteBatch,
 };
@@ -96,8 +96,16 @@ pub fn memory_store(world: &World, seed: u64) -> MemoryStore {
         capabilities.concurrency = Concurrency::Conditional;
     }
     let store = MemoryStore::with_capabilities(capabilities).with_page_size(1 + (seed % 7) as usize);
+    load(&store, world);
+    store
+}
+
+/// Puts what a world holds into a store, in place of what it held.
+pub fn load(store: &MemoryStore, world: &World) {
     {
         let mut state = store.state();
+        state.users.clear();
+        state.groups.clear();
         for user in &world.store.users {
             let origin = user.origin.map(|origin| match origin {
                 world::Origin::Synced => Origin::Synced,
@@ -123,7 +131,43 @@ pub fn memory_store(world: &World, seed: u64) -> MemoryStore {
             state.groups.insert(group.id.clone(), record);
         }
     }
-    store
+}
+
+/// What a store holds, as a world has it.
+pub fn unload(store: &MemoryStore, world: &mut World) {
+    let state = store.state();
+    let pairs = |record: &MemoryRecord| {
+        let links = record.external_ids.iter();
+        links.map(|link| (link.issuer.as_str().to_owned(), link.value.as_str().to_owned())).collect()
+    };
+    world.store.users = state
+        .users
+        .iter()
+        .map(|(id, user)| world::StoreUser {
+            id: id.clone(),
+            external_ids: pairs(user),
+            active: user.active,
+            deactivated_by: Some(match user.deactivated_by {
+                DeactivatedBy::Sync => world::DeactivatedBy::Sync,
+                DeactivatedBy::Other => world::DeactivatedBy::Other,
+            }),
+            origin: user.origin.map(|origin| match origin {
+                Origin::Synced => world::Origin::Synced,
+                Origin::Jit => world::Origin::Jit,
+            }),
+            attributes: user.attributes.clone(),
+        })
+        .collect();
+    world.store.groups = state
+        .groups
+        .iter()
+        .map(|(id, group)| world::StoreGroup {
+            id: id.clone(),
+            external_ids: pairs(group),
+            attributes: group.attributes.clone(),
+            members: group.members.iter().cloned().collect(),
+        })
+        .collect();
 }
 
 fn links(ids: &[(String, String)]) -> Vec<ExternalId> {

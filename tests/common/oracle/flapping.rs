@@ -21,8 +21,6 @@ pub struct Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
     pub wanted: Attributes,
-    /// The attributes that were not seen settled since.
-    pub unsettled: BTreeSet<String>,
 }
 
 /// What an operation writes, for the memory.
@@ -50,8 +48,7 @@ impl Memory {
                 }
             }
             Wrote::Create(kind, anchor, attributes) => {
-                let created =
-                    Created { wanted: attributes.clone(), unsettled: attributes.keys().cloned().collect() };
+                let created = Created { wanted: attributes.clone() };
                 self.created.insert((*kind, anchor.clone()), created);
                 self.written.retain(|(k, a, _), _| (k, a) != (kind, anchor));
             }
@@ -70,7 +67,7 @@ impl Memory {
         let mut result = BTreeSet::new();
         for party in parties.iter().filter(|party| party.writable) {
             let Some(record) = party.record.as_deref().and_then(|id| records.get(id)) else { continue };
-            self.compare_created(kind, party, record, schema);
+            let as_created = self.take_created(kind, party);
             for (attribute, wanted) in &party.wanted {
                 let Some(new) = target(wanted) else { continue };
                 let key = (kind, party.anchor.clone(), attribute.clone());
@@ -79,10 +76,14 @@ impl Memory {
                 {
                     self.written.remove(&key);
                 }
-                let updates = self.written.get(&key).map_or(0, |written| written.runs);
-                let created = self.created.get(&(kind, party.anchor.clone()));
-                let create = created.is_some_and(|created| created.unsettled.contains(attribute));
-                if updates + u32::from(create) >= 2 && !settled(record, attribute, &new, schema) {
+                if settled(record, attribute, &new, schema) {
+                    continue;
+                }
+                if as_created {
+                    let entry = self.written.entry(key.clone());
+                    entry.or_insert(Written { wanted: new.clone(), runs: 0 }).runs += 1;
+                }
+                if self.written.get(&key).is_some_and(|written| written.runs >= 2) {
                     result.insert((party.anchor.clone(), attribute.clone()));
                 }
             }
@@ -90,17 +91,17 @@ impl Memory {
         result
     }
 
-    /// A create counts as long as all that it wrote is still wanted.
-    fn compare_created(&mut self, kind: Kind, party: &Party, record: &Managed<'_>, schema: &Schema) {
-        let key = (kind, party.anchor.clone());
-        let Some(created) = self.created.get_mut(&key) else { return };
-        let wanted = |attribute| party.wanted.get(attribute).and_then(target);
-        if created.wanted.iter().any(|(attribute, values)| wanted(attribute).as_ref() != Some(values)) {
-            self.created.remove(&key);
-            return;
-        }
-        let wanted = &created.wanted;
-        created.unsettled.retain(|attribute| !settled(record, attribute, &wanted[attribute], schema));
+    /// A create counts as one write of each value, the first time that the record is looked at, if exactly what it
+    /// wrote is still wanted.
+    fn take_created(&mut self, kind: Kind, party: &Party) -> bool {
+        let Some(created) = self.created.remove(&(kind, party.anchor.clone())) else { return false };
+        let wanted: Attributes = party
+            .wanted
+            .iter()
+            .filter_map(|(attribute, wanted)| Some((attribute.clone(), target(wanted)?)))
+            .filter(|(_, values)| !values.is_empty())
+            .collect();
+        created.wanted == wanted
     }
 }
 

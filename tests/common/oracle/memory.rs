@@ -158,7 +158,9 @@ impl Memory {
                     && shown(view, record, cause) == Shown::Holds;
                 let since = self.pending.get(&(record.kind, record.anchor().to_owned(), cause));
                 if let (true, Some(since)) = (waits, since) {
-                    let (kind, id, due) = (record.kind, record.id, now + remaining);
+                    // Where the clock went back the period stands still until it has caught up.
+                    let due = now.max(self.latest.unwrap_or(now)) + remaining;
+                    let (kind, id) = (record.kind, record.id);
                     lines.insert(format!("{kind} {id} {cause} {} {due}", since.now));
                 }
             }
