@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use crate::attributes::Attributes;
-use crate::correlate::{Fate, Reason, Situation};
+use crate::correlate::Fate;
 use crate::diagnostic::{Diagnostic, NotAdopted};
+use crate::graph::Graph;
 use crate::id::{SourceAnchor, StoreId};
 use crate::intern::Interner;
 use crate::links::Links;
-use crate::model::{Kind, Period};
+use crate::model::Kind;
 use crate::object::{Object, Objects, ProtectedRecords};
 use crate::options::{Extent, Options};
+use crate::run::Memory;
 use crate::snapshot::NONE;
 use crate::value::{Rule, Rules};
 
@@ -22,12 +24,13 @@ const MOST_COMBINATIONS: usize = 4_096;
 /// Linear in objects, records and their combinations of values of the named attributes.
 pub(crate) fn adopt(
     objects: &mut Objects,
-    links: &Links<'_>,
+    graph: &Graph<'_>,
     rules: &Rules<'_>,
     protected: &ProtectedRecords,
-    options: &Options,
+    (options, memory): (&Options, &Memory),
     diagnostics: &mut Vec<Diagnostic>,
 ) {
+    let links = graph.links;
     let named = options.soft_match.of(objects.kind);
     if named.is_empty() {
         return;
@@ -64,7 +67,7 @@ pub(crate) fn adopt(
             continue;
         }
         match refused {
-            None => give(objects, *number, record, options),
+            None => objects.give(graph, options, memory, *number, record),
             Some(because) => {
                 let anchor = SourceAnchor::from(links.anchor(objects.all[*number as usize].node));
                 let id = StoreId::from(store.id(&store.records(kind)[record as usize]));
@@ -72,23 +75,6 @@ pub(crate) fn adopt(
             }
         }
     }
-}
-
-/// From now on the record is the object's: compared, changed, taken in and out of groups, all of it after the adoption.
-fn give(objects: &mut Objects, number: u32, record: u32, options: &Options) {
-    objects.of_record[record as usize] = number;
-    let kind = objects.kind;
-    let object = &mut objects.all[number as usize];
-    object.record = record;
-    object.adopting = true;
-    object.situation = Situation::Confirmed;
-    // A cause that starts now has not lasted at all: a disabled account is made inactive where that needs no grace. (Where its
-    // policy is `delete`, none would have been made, and none is adopted.)
-    let at_once = options.users.grace.disabled_in_source == Period::ZERO;
-    object.fate = match kind {
-        Kind::User if object.disabled && at_once => Fate::Deactivate(Reason::DisabledInSource),
-        _ => Fate::Compare,
-    };
 }
 
 /// Rule M3: no external id of anybody.

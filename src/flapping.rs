@@ -28,7 +28,7 @@ pub(crate) fn frozen(
     if !memory.has_written() {
         return frozen;
     }
-    for (number, object) in objects.all.iter().enumerate().filter(|(_, object)| object.is_managed()) {
+    for (number, object) in objects.all.iter().enumerate().filter(|(_, object)| object.record != NONE) {
         // All of its values are seen to stay.
         if plain[number] {
             continue;

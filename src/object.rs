@@ -118,7 +118,7 @@ impl Objects {
             let nodes = links.nodes_of(kind, row);
             let Some(&node) = nodes.first() else { continue };
             let facts = Facts::of_record(graph, scope, kind, row);
-            let mut object = objects.object(graph, options, memory, node, facts);
+            let mut object = objects.object(graph, options, memory, (objects.all.len() as u32, node), facts);
             objects.remember(links, memory, node, &facts);
             object.record = row;
             object.barred |= nodes.iter().any(|&node| links.is_ambiguous(node));
@@ -149,7 +149,7 @@ impl Objects {
                 enabled: state(links, node) == Some(AccountState::Enabled),
                 exists: false,
             };
-            let mut object = objects.object(graph, options, memory, node, facts);
+            let mut object = objects.object(graph, options, memory, (objects.all.len() as u32, node), facts);
             object.protected = protected.nodes.contains(&node);
             objects.of_node[node as usize] = objects.all.len() as u32;
             objects.all.push(object);
@@ -162,7 +162,7 @@ impl Objects {
         graph: &Graph<'_>,
         options: &Options,
         memory: &Memory,
-        node: u32,
+        (number, node): (u32, u32),
         facts: Facts,
     ) -> Object {
         let links = graph.links;
@@ -197,7 +197,7 @@ impl Objects {
                 .seconds()
                 .saturating_sub(memory.waited(self.kind, anchor, reason));
             self.waiting.push(Waiting {
-                object: self.all.len() as u32,
+                object: number,
                 reason,
                 deprovision,
                 since: memory.since(self.kind, anchor, reason),
@@ -228,6 +228,32 @@ impl Objects {
             adopting: false,
             leaving: if quick { (leaving || retired) && facts.record != Record::None } else { leaving },
         }
+    }
+
+    /// Gives an object that has none a record without a link: from now on it is the object's, compared, changed, taken in and
+    /// out of groups, all of it after the adoption (rule M3).
+    pub(crate) fn give(
+        &mut self,
+        graph: &Graph<'_>,
+        options: &Options,
+        memory: &Memory,
+        number: u32,
+        record: u32,
+    ) {
+        let object = &self.all[number as usize];
+        let facts = Facts {
+            presence: Presence::Read,
+            entitled: Entitled::Yes,
+            record: Record::Synced,
+            disabled: object.disabled,
+            enabled: !object.disabled,
+            exists: false,
+        };
+        let node = object.node;
+        let given = self.object(graph, options, memory, (number, node), facts);
+        self.remember(graph.links, memory, node, &facts);
+        self.of_record[record as usize] = number;
+        self.all[number as usize] = Object { record, adopting: true, ..given };
     }
 
     /// Keeps what holds now, and what nothing has contradicted since (rule D1).

@@ -262,7 +262,7 @@ pub(crate) fn decide(
     if origin == Origin::Synced {
         if options.extent != Extent::ProvenRemovals {
             for (objects, rules) in [(&mut users, &user_rules), (&mut groups, &group_rules)] {
-                adopt(objects, links, rules, &protected, options, &mut draft.diagnostics);
+                adopt(objects, graph, rules, &protected, (options, &memory), &mut draft.diagnostics);
             }
         }
         spare_protected(&mut draft, links, &mut groups, &protected);
