@@ -226,7 +226,7 @@ impl Objects {
             protected: false,
             exists: facts.exists,
             adopting: false,
-            leaving: if quick { (leaving || retired) && facts.record != Record::None } else { leaving },
+            leaving: leaving || (quick && retired),
         }
     }
 

@@ -165,7 +165,8 @@ fn decide(
                 let deleted = objects.of_record(holder).is_some_and(|o| objects.all[o as usize].is_deleted());
                 // A mover that is not blocked gives up what it holds: if it still wanted it, it would be a claimant.
                 let moves = mover_of.get(&holder).is_some_and(|&m| !blocked[m as usize]);
-                !deleted && !moves && !(releases && gives_up(objects, links, rule, holder, keys.text(key)))
+                let gives_up = || releases && gives_up(objects, links, rule, holder, keys.text(key));
+                !(deleted || moves || gives_up())
             });
             if stays.is_some() {
                 return Some(stays);

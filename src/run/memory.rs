@@ -166,7 +166,8 @@ impl Memory {
 
     /// Whether any value was written that might not have stayed.
     pub(crate) fn has_written(&self) -> bool {
-        !self.idle && !(self.state.written.is_empty() && self.state.created.is_empty())
+        let nothing = self.state.written.is_empty() && self.state.created.is_empty();
+        !self.idle && !nothing
     }
 
     /// Whether an approval that was shown then may still be used for an operation: once, and not for ever (rule D5).

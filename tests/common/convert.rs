@@ -296,12 +296,9 @@ pub fn options(options: &world::Options) -> Options {
         world::OnTrip::Abort => OnTrip::Abort,
     };
     converted.guards.adoptions = limit(guards.adoptions);
-    converted.guards.window = guards.window.map(|window| {
-        let mut converted = Window::default();
-        converted.period = Period::of_seconds(window.period);
-        converted.percent = window.percent;
-        converted
-    });
+    converted.guards.window = guards
+        .window
+        .map(|window| Window { period: Period::of_seconds(window.period), percent: window.percent });
     let grace = &options.users.grace;
     converted.users.grace.deleted_in_source = Period::of_seconds(grace.deleted_in_source);
     converted.users.grace.left_scope = Period::of_seconds(grace.left_scope);

@@ -44,7 +44,6 @@ fn a_plan_shows_members_by_name_totals_limits_held_ones_and_findings() {
 total: 1 created, 1 updated, 1 deactivated, 1 members added, 1 members removed, 1 operations held
 limit 1: user deletes: 1 planned, 0 allowed of 5
 held by limit 1: - delete user eve [4] (deleted in the source)
-impact: loses the last entitlement: user eve [4]
 impact: becomes inactive: user ada [1]
 impact: gain access: 1 through group Staff [10]
 impact if approved: loses the last entitlement: user eve [4]

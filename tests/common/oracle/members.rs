@@ -1,7 +1,7 @@
 //! Who leaves which group, and who is added to which (rules E4, D1 to D3, D6, C2).
 
-use super::super::world::{Extent, MemberRemovals, UnmanagedMembers};
-use super::facts::{Fate, Managed, listed_members, protected_member};
+use super::super::world::{AccountState, Extent, MemberRemovals, UnmanagedMembers};
+use super::facts::{Fate, Managed, listed_members, protected_member, state};
 use super::operation::Reference;
 use super::source::{Kind, View};
 use super::writes::Writes;
@@ -129,7 +129,14 @@ fn grantable<'a>(
             let takes_part = |r: &Managed<'_>| !r.ambiguous && !r.protected && !r.leaving;
             records.get(id).is_some_and(|r| takes_part(r) && r.fate != Fate::Deleted)
         });
-        readable && sound && !view.ambiguous_rows(anchor) && !options.protected_anchors.contains(**anchor)
+        // The quick pass grants nothing to a disabled account, which it does not make inactive.
+        let quick = options.extent == Extent::NewEntitlements;
+        let disabled = quick && state(view, anchor) == AccountState::Disabled;
+        !disabled
+            && readable
+            && sound
+            && !view.ambiguous_rows(anchor)
+            && !options.protected_anchors.contains(**anchor)
     };
     view.below.get(group).into_iter().flatten().filter(may).copied().collect()
 }
