@@ -274,6 +274,7 @@ fn name_of(error: &PlanError) -> &'static str {
         PlanError::CannotKeep { .. } => "CannotKeep",
         PlanError::ForeignState { .. } => "ForeignState",
         PlanError::OtherSource { .. } => "OtherSource",
+        PlanError::OlderSource { .. } => "OlderSource",
         PlanError::ForeignApproval => "ForeignApproval",
         PlanError::CannotAdopt => "CannotAdopt",
         PlanError::Unmapped { .. } => "Unmapped",

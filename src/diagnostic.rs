@@ -101,16 +101,6 @@ pub enum Diagnostic {
         /// The latest time told.
         latest: Timestamp,
     },
-    /// The source had come further in an earlier run: an old replica or a restored backup answers. The read counts as partial,
-    /// until [`RunState::accept_source`](crate::RunState::accept_source) (rule C6).
-    OlderSource {
-        /// Which replica.
-        replica: String,
-        /// How far it had come.
-        known: u64,
-        /// How far it has come now.
-        found: u64,
-    },
     /// An object that must be visible was not read, so that the read of its kind counts as partial (rule C6).
     CanaryMissing {
         /// A user or a group.
@@ -250,10 +240,6 @@ impl fmt::Display for Diagnostic {
             ),
             Self::ClockWentBack { latest } => {
                 write!(f, "an earlier run told a later time ({}): no period grows older until then", latest.0)
-            }
-            Self::OlderSource { replica, known, found } => {
-                let replica = Escaped(replica);
-                write!(f, "the source {replica} had come to {known} before and has come to {found} now: taken for partial")
             }
             Self::CanaryMissing { kind, anchor } => {
                 write!(f, "{kind} {anchor} must be visible and was not read: the read of {kind}s is taken for partial")

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use identity_sync::memory::{MemoryAssignments, MemoryDirectory, MemoryStore};
-//! use identity_sync::{ApplyOptions, Host, Options, Run, apply, reconcile};
+//! use identity_sync::{ApplyOptions, Host, Options, Run, Timestamp, apply, reconcile};
 //!
 //! # pollster::block_on(async {
 //! let mut directory = MemoryDirectory::new("corp");
@@ -13,13 +13,15 @@
 //! let store = MemoryStore::new("app");
 //! let assignments = MemoryAssignments::of("corp", &["g1"]);
 //!
-//! let (options, run, host) = (Options::default(), Run::default(), Host::default());
+//! let (options, host) = (Options::default(), Host::default());
+//! let run = Run::at(Timestamp(1_795_413_600)); // a first run; the core reads no clock
 //! let found = reconcile(&directory, &store, &assignments, &options, &run, &host).await?; // reads and decides
 //! println!("{}", found.plan); // what a person reviews
 //! println!("{}", found.evidence.explain(&"u1".into())?); // entitled: g1 → g2 → u1
 //! let report = apply(&found.plan, &store, &ApplyOptions::default(), &host).await?; // writes exactly that plan
 //! assert!(report.is_success());
 //!
+//! let run = Run::new(report.run, Timestamp(1_795_428_000)); // what the first run left
 //! let again = reconcile(&directory, &store, &assignments, &options, &run, &host).await?;
 //! assert!(again.plan.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,9 +47,103 @@
 //! * the verbs: [`reconcile`], [`apply`], [`sign_in`], [`plan()`] with [`questions_for`];
 //! * the traits and the pages that they fill, with their contracts: [`DirectorySource`], [`IdentityStore`],
 //!   [`AssignmentSet`];
-//! * what the host decides: [`Options`], [`AttributeMap`], [`Guards`], [`Limits`], [`ApplyOptions`], [`Host`];
-//! * what comes out: [`Plan`], [`Evidence`], [`Diagnostic`], [`ApplyReport`];
+//! * what the host decides: [`Options`], by name with [`Preset`]; [`AttributeMap`], [`Guards`], [`Limits`], [`ApplyOptions`],
+//!   [`Host`];
+//! * what goes from run to run: [`Run`], [`RunState`], [`Approval`]; when the next one is due: [`Schedule`];
+//! * what comes out: [`Plan`] with its [`AccessImpact`] and its [`HeldSet`], [`Evidence`], [`Diagnostic`], [`ApplyReport`];
 //! * [`memory`]: all three traits in memory; [`adapter`]: real systems, each behind a feature.
+//!
+//! # A host's loop
+//!
+//! Between two runs the host keeps one value, the [`RunState`]. Each run gets it, the time, and what a person has approved.
+//! [`Schedule`] says when to run, and how much. What a limit holds goes into a file as a [`HeldSet`]; what a person leaves in
+//! that file is approved, once.
+//!
+//! ```
+//! use identity_sync::memory::{MemoryAssignments, MemoryDirectory, MemoryStore};
+//! use identity_sync::{
+//!     ApplyOptions, Approval, Due, Extent, HeldSet, Host, Preset, Run, Schedule, Timestamp, apply, reconcile,
+//! };
+//!
+//! struct Service {
+//!     directory: MemoryDirectory,
+//!     assignments: MemoryAssignments,
+//!     store: MemoryStore,
+//!     held: String, // stands for a file
+//! }
+//!
+//! impl Service {
+//!     /// Does what is due, and answers when to wake again.
+//!     async fn wake(&mut self, now: Timestamp, approvals: Vec<Approval>) -> Result<Due, Box<dyn std::error::Error>> {
+//!         let (schedule, host) = (Schedule::default(), Host::new());
+//!         let mut run = Run::new(self.store.run_state(), now);
+//!         let mut options = Preset::AwsConfigurableSync.options();
+//!         options.extent = match schedule.due(&run.state, now) {
+//!             Due::Now(extent) if approvals.is_empty() => extent,
+//!             Due::Paused => return Ok(Due::Paused),
+//!             later if approvals.is_empty() => return Ok(later),
+//!             _ => Extent::Full, // somebody waits for what was approved
+//!         };
+//!         run.approvals = approvals;
+//!         let found = reconcile(&self.directory, &self.store, &self.assignments, &options, &run, &host).await;
+//!         let found = match found {
+//!             Ok(found) => found,
+//!             Err(error) => {
+//!                 run.state.note_failure(now); // the schedule waits before the next try
+//!                 self.store.keep_run_state(run.state);
+//!                 return Err(error.into());
+//!             }
+//!         };
+//!         if !found.plan.held_set().is_empty() {
+//!             self.held = serde_json::to_string_pretty(&found.plan.held_set())?;
+//!         }
+//!         self.store.keep_run_state(found.run); // what was seen, in case the process dies now
+//!         let report = apply(&found.plan, &self.store, &ApplyOptions::default(), &host).await?;
+//!         self.store.keep_run_state(report.run); // and what was done
+//!         Ok(schedule.due(&self.store.run_state(), now))
+//!     }
+//! }
+//!
+//! # pollster::block_on(async {
+//! let users = ["u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8"];
+//! let mut directory = MemoryDirectory::new("corp");
+//! for user in users {
+//!     directory.add_user(user, &[("userPrincipalName", user)]);
+//! }
+//! directory.add_group("g1", &[("cn", "staff")], &users);
+//! let (assignments, store) = (MemoryAssignments::of("corp", &["g1"]), MemoryStore::new("app"));
+//! let mut service = Service { directory, assignments, store, held: String::new() };
+//!
+//! const HOUR: i64 = 3_600;
+//! let next = service.wake(Timestamp(0), vec![]).await?;
+//! assert_eq!(next, Due::At(Timestamp(2 * HOUR), Extent::NewEntitlements));
+//!
+//! for user in &users[..7] {
+//!     service.directory.remove(user);
+//! }
+//! service.wake(Timestamp(4 * HOUR), vec![]).await?; // more deletes than one run may do
+//! assert_eq!(service.store.run_state().held(), 7);
+//!
+//! let reviewed: HeldSet = serde_json::from_str(&service.held)?; // somebody has read the file, and cut it down
+//! service.wake(Timestamp(5 * HOUR), vec![reviewed.approve()]).await?;
+//! assert_eq!(service.store.run_state().held(), 0);
+//! assert_eq!(service.store.state().users.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Presets
+//!
+//! [`Preset::options`] is where to start; each field of [`Options`] can be changed afterwards. Everything that the table does not
+//! name is the same in all of them.
+//!
+//! | [`Preset`] | left scope: users | left scope: groups | deleted in source | disabled in source | members removed |
+//! |---|---|---|---|---|---|
+//! | `AwsAdSync`, the default | keep | keep | delete | deactivate | yes |
+//! | `AwsConfigurableSync` | deactivate after 28 days | keep | delete | deactivate | yes |
+//! | `StrictOffboarding` | deactivate | deactivate (emptied) | delete | deactivate | yes |
+//! | `Mirror` | delete | delete | delete | deactivate | yes |
+//! | `Additive` | keep | keep | keep | deactivate | never |
 //!
 //! # Features
 //!
@@ -64,9 +160,7 @@
 //!
 #![doc = include_str!("rules.md")]
 //!
-//! Not in this version: adopting records without a link (M3), giving a taken name back under another one (the policy of
-//! M4), values that flap between runs (A4), an administrator's lock (A7), canaries (C6), grace periods (D1), a window over
-//! several runs (D4), approvals (D5), incremental runs and schedules (I1–I3).
+//! Not in this version: incremental runs from a checkpoint (I1, I2).
 
 mod attributes;
 mod diagnostic;

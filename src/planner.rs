@@ -58,7 +58,7 @@ pub enum PlanError {
         /// Which policy.
         policy: &'static str,
     },
-    /// The remembered state belongs to another issuer, or to another version of this library (rule D7).
+    /// The remembered state belongs to another issuer, to another store, or to another version of this library (rule D7).
     #[error("the run state does not belong to issuer {issuer} and this store, or has another format")]
     ForeignState {
         /// The issuer of this run.
@@ -71,6 +71,17 @@ pub enum PlanError {
         known: SourceIdentity,
         /// Who it is.
         found: SourceIdentity,
+    },
+    /// The source had come further in an earlier run: an old replica or a restored backup answers, and would give back what has
+    /// been taken away since (rule C6). [`RunState::accept_source`] where that is meant.
+    #[error("source {} had come to {known} before, and has come to {found} now", crate::Escaped(.replica))]
+    OlderSource {
+        /// Which replica.
+        replica: String,
+        /// How far it had come.
+        known: u64,
+        /// How far it has come now.
+        found: u64,
     },
     /// An approval was given for another issuer or another store (rule D5).
     #[error("an approval belongs to another issuer or another store")]
@@ -142,13 +153,19 @@ pub fn plan(
     let issuer = issuer(source, options);
     check_options(store, options)?;
     let mut memory = begin(run, &issuer, store, &source.0.identity)?;
+    if let Some(generation) = &source.0.generation {
+        memory.meet(generation).map_err(|known| PlanError::OlderSource {
+            replica: generation.replica.clone(),
+            known,
+            found: generation.number,
+        })?;
+    }
     if let Completeness::Partial { reason } = &store.0.read {
         return Err(PlanError::PartialStore { reason: reason.clone() });
     }
     let mut links = Links::new(&source.0, &store.0, &issuer);
     let mut diagnostics = memory.diagnostics(was_synced(&links));
     diagnostics.extend(missing_canaries(&mut links, options));
-    diagnostics.extend(older_source(&mut links, &mut memory));
     let graph = Graph::new(&links, options);
     let mut scope = scope(&graph, assignments, &issuer, options);
     scope.diagnostics.append(&mut diagnostics);
@@ -210,17 +227,6 @@ fn missing_canaries(links: &mut Links<'_>, options: &Options) -> Vec<Diagnostic>
         );
     }
     missing
-}
-
-/// Rule C6: what an old replica answers is partial.
-fn older_source(links: &mut Links<'_>, memory: &mut Memory) -> Option<Diagnostic> {
-    let generation = links.source.generation.as_ref()?;
-    let known = memory.meet(generation)?;
-    for kind in [Kind::User, Kind::Group] {
-        links.void(kind, "the source had come further in an earlier run");
-    }
-    let (replica, found) = (generation.replica.clone(), generation.number);
-    Some(Diagnostic::OlderSource { replica, known, found })
 }
 
 /// What a plan is made for.

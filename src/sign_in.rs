@@ -31,7 +31,7 @@ pub struct SignIn {
     pub allowed: bool,
     /// What was planned, with its diagnostics.
     pub plan: Plan,
-    /// What came of it.
+    /// What came of it. What is remembered is not changed by a sign-in: its `run` need not be kept.
     pub report: ApplyReport,
 }
 
@@ -77,7 +77,7 @@ where
     let source = read_one(directory, anchor, &options, host).await?;
     let link = ExternalId { issuer: issuer.clone(), value: anchor.clone() };
     let stored = read_records(store, &source, &link, &options).await?;
-    let memory = begin(run, &issuer, &stored, &source.0.identity)?.idle();
+    let memory = begin(run, &issuer, &stored, &source.0.identity)?.idle(run);
     let links = Links::new(&source.0, &stored.0, &issuer);
     let graph = Graph::new(&links, &options);
     let node = links.find(anchor.as_str());

@@ -121,6 +121,7 @@ fn pending(plan: &Plan) -> BTreeSet<String> {
 fn refusal(error: &ReconcileError) -> String {
     match error {
         ReconcileError::Plan(PlanError::OtherSource { .. }) => "OtherSource".to_owned(),
+        ReconcileError::Plan(PlanError::OlderSource { .. }) => "OlderSource".to_owned(),
         ReconcileError::Plan(PlanError::CannotAdopt) => "CannotAdopt".to_owned(),
         ReconcileError::Plan(PlanError::PartialStore { .. }) => "PartialStore".to_owned(),
         ReconcileError::Plan(PlanError::EmptySource { kind }) => format!("EmptySource {kind}"),
@@ -185,6 +186,7 @@ fn run(
     let found = match (tenant.reconcile(world, ours), expected) {
         (Err(error), Err(expected)) if refusal(&error) == expected_refusal(&expected) => {
             *seen.entry("refused").or_default() += 1;
+            *seen.entry("older source").or_default() += usize::from(expected == Refusal::OlderSource);
             return Ok(memory.clone());
         }
         (Ok(found), Ok(expected)) => (found, expected),
@@ -269,7 +271,6 @@ fn note(plan: &Plan, seen: &mut Seen) {
             D::Flapping { .. } => met("flapping", 1),
             D::Locked { .. } => met("locked", 1),
             D::CanaryMissing { .. } => met("canary", 1),
-            D::OlderSource { .. } => met("older source", 1),
             D::ClockWentBack { .. } => met("clock went back", 1),
             D::NoMemory {} => met("no memory", 1),
             D::UnusedApprovals { .. } => met("unused approvals", 1),

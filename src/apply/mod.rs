@@ -164,7 +164,7 @@ impl fmt::Display for ApplyReport {
 ///
 /// # Errors
 ///
-/// The plan belongs to another store or issuer. Failures of single operations are outcomes, not errors.
+/// The plan belongs to another store or issuer, or runs are paused. Failures of single operations are outcomes, not errors.
 pub async fn apply<S: IdentityStore + ?Sized>(
     plan: &Plan,
     store: &S,

@@ -123,8 +123,9 @@ pub struct AllowEmpty {
     pub assignments: bool,
 }
 
-/// Objects that must be visible, by anchor (rule C6). Name some that nobody will delete, in several places: an account that
-/// lost its right to read one of them makes the read partial, and nobody loses anything by it.
+/// Objects that must be visible, by anchor (rule C6). Name some that nobody will delete, in several places: where one of them
+/// is not read, perhaps because the reading account lost a right, that read counts as partial, and absence from it proves
+/// nothing. A member list that says for itself that it is complete is followed all the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Canaries {

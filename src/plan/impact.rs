@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::build::{Decided, Naming, object_name};
+use super::build::Decided;
+use super::naming::{Naming, object_name};
 use super::{Op, PlannedAct};
 use crate::correlate::{Reason, Situation};
 use crate::escape::Escaped;

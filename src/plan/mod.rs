@@ -3,10 +3,13 @@
 mod build;
 mod display;
 mod document;
+mod emit;
 mod held;
 mod impact;
+mod naming;
 mod order;
 mod report;
+mod sequence;
 
 pub(crate) use build::{Decided, build};
 pub use held::HeldSet;

@@ -21,7 +21,10 @@ impl Plan {
         if self.by_sign_in {
             return self.run.clone();
         }
+        let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Unknown);
+        let nothing_works = !outcomes.iter().any(Outcome::is_applied) && outcomes.iter().any(failed);
         let ended = match stopped {
+            None if nothing_works => Ended::Failed,
             None => Ended::Whole,
             // Whoever stops a run knows when he wants the next one.
             Some(Stop::Cancelled) => Ended::Cancelled,

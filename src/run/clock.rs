@@ -37,6 +37,10 @@ impl Clock {
         }
     }
 
+    pub(super) fn set(&mut self, now: Timestamp) {
+        self.latest = Some(now);
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         self.paused
     }
@@ -67,6 +71,17 @@ mod tests {
         assert_eq!(age(&[100, 150, 120, 160]), 60);
         assert_eq!(age(&[100, 0, 101]), 1);
         assert_eq!(age(&[i64::MIN, i64::MAX, i64::MIN, i64::MAX]), u64::MAX);
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_can_be_put_right() {
+        // rule D7
+        let mut clock = Clock::default();
+        clock.advance(Timestamp(0));
+        clock.advance(Timestamp(1_000_000));
+        clock.set(Timestamp(10));
+        clock.advance(Timestamp(15));
+        assert_eq!((clock.age(), clock.ahead_of(Timestamp(15))), (1_000_005, None));
     }
 
     #[test]

@@ -61,10 +61,9 @@ impl Memory {
         Ok(Self { state, now: run.now, fresh, idle: false })
     }
 
-    /// For a sign-in, which neither needs nor changes what is remembered.
-    pub(crate) fn idle(mut self) -> Self {
-        self.idle = true;
-        self
+    /// For a sign-in, which neither needs nor changes what is remembered: it may run beside a reconcile.
+    pub(crate) fn idle(self, run: &Run) -> Self {
+        Self { state: run.state.clone(), idle: true, ..self }
     }
 
     /// Whether anything is known of earlier runs.
@@ -89,14 +88,14 @@ impl Memory {
         lost.into_iter().chain(back).filter(|_| !self.idle).collect()
     }
 
-    /// Remembers how far the source has come; answers the greater number where it had come further before (rule C6).
-    pub(crate) fn meet(&mut self, generation: &Generation) -> Option<u64> {
+    /// Remembers how far the source has come; `Err` with the greater number where it had come further before (rule C6).
+    pub(crate) fn meet(&mut self, generation: &Generation) -> Result<(), u64> {
         let known = self.state.generations.entry(generation.replica.clone()).or_default();
         if generation.number < *known {
-            return Some(*known);
+            return Err(*known);
         }
         *known = generation.number;
-        None
+        Ok(())
     }
 
     fn known(&self, kind: Kind, anchor: &str, cause: Reason) -> Option<&Pending> {

@@ -165,6 +165,12 @@ impl RunState {
         self.clock.is_paused()
     }
 
+    /// Takes `now` for the time from which periods and windows go on, after a clock that had run ahead was put right. Nothing
+    /// grows older by it; without it everything stands still until the time that was told before is reached.
+    pub fn accept_time(&mut self, now: Timestamp) {
+        self.clock.set(now);
+    }
+
     /// Takes the next source as it is, whoever it says it is and however far it has come: after a domain was renamed, or its
     /// backup restored (rule C6). All else is kept.
     pub fn accept_source(&mut self) {
@@ -191,7 +197,7 @@ impl RunState {
         self.runs.failures
     }
 
-    /// How many operations were held when a plan was last made.
+    /// How many operations were held when a full plan was last made, and in quick passes since.
     pub fn held(&self) -> usize {
         self.held.len()
     }

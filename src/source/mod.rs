@@ -71,8 +71,8 @@ pub trait DirectorySource: Send + Sync {
     }
 
     /// How far the directory has come, asked before each read: a number that only grows (AD: `highestCommittedUSN` of one
-    /// controller). Where it is smaller than in an earlier run, an old replica or a restored backup answers, and the
-    /// read counts as partial (rule C6). `None`: the source cannot say.
+    /// controller). Where it is smaller than in an earlier run, an old replica or a restored backup answers, and there
+    /// is no plan (rule C6). `None`: the source cannot say.
     ///
     /// # Errors
     ///

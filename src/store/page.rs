@@ -182,7 +182,7 @@ impl StoredUserRow<'_> {
 }
 
 impl StoredGroupRow<'_> {
-    /// Adds a member by its store id; only where the capabilities say [`Members::WithGroups`].
+    /// Adds a member by its store id; only where the capabilities say [`Members::WithGroups`](super::Members::WithGroups).
     pub fn member(&mut self, id: &str) -> &mut Self {
         self.0.members.push(id);
         self

@@ -174,11 +174,11 @@ pub fn store_capabilities(store: &world::Store) -> StoreCapabilities {
     capabilities
 }
 
-/// Nobody known made it so: the oracle does not take that for a lock.
+/// Nobody known made it so: not we, then.
 pub fn deactivated_by(user: &world::StoreUser) -> DeactivatedBy {
     match user.deactivated_by {
-        Some(world::DeactivatedBy::Other) => DeactivatedBy::Other,
-        Some(world::DeactivatedBy::Sync) | None => DeactivatedBy::Sync,
+        Some(world::DeactivatedBy::Sync) => DeactivatedBy::Sync,
+        Some(world::DeactivatedBy::Other) | None => DeactivatedBy::Other,
     }
 }
 

@@ -168,6 +168,7 @@ pub enum Expectation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     OtherSource,
+    OlderSource,
     CannotAdopt,
     PartialStore,
     EmptySource(Kind),

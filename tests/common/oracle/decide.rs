@@ -27,8 +27,10 @@ pub fn decide(
     if after.tick(now) {
         diagnostics.insert("clock_went_back".to_owned());
     }
-    let older = after.meet(world);
-    let world = effective(world, older, &mut diagnostics);
+    if after.meet(world) {
+        return Err(Refusal::OlderSource);
+    }
+    let world = effective(world, &mut diagnostics);
 
     // What is there, before anything is adopted.
     let view = View::of(&world);
@@ -136,7 +138,7 @@ fn refuse_options(world: &World, memory: &Memory) -> Result<(), Refusal> {
 }
 
 /// The world as it counts: reads that rule C6 distrusts are partial, and the quick pass looks nothing up.
-fn effective(world: &World, older: bool, diagnostics: &mut BTreeSet<String>) -> World {
+fn effective(world: &World, diagnostics: &mut BTreeSet<String>) -> World {
     let mut effective = world.clone();
     let source = &mut effective.source;
     for canary in &world.options.canaries.users {
@@ -150,11 +152,6 @@ fn effective(world: &World, older: bool, diagnostics: &mut BTreeSet<String>) -> 
             source.groups_complete = false;
             diagnostics.insert(format!("canary {canary}"));
         }
-    }
-    if older {
-        source.users_complete = false;
-        source.groups_complete = false;
-        diagnostics.insert("older_source".to_owned());
     }
     if world.options.extent == Extent::NewEntitlements {
         source.existence.clear();

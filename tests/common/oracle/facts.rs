@@ -75,7 +75,7 @@ fn managed_user<'a>(view: &View<'a>, user: &'a StoreUser) -> Option<Managed<'a>>
     let mut record = facts(view, Kind::User, &user.id, &user.external_ids, &user.attributes)?;
     record.active = user.active;
     record.jit = user.origin == Some(Origin::Jit);
-    let by_other = user.deactivated_by == Some(DeactivatedBy::Other);
+    let by_other = user.deactivated_by != Some(DeactivatedBy::Sync);
     record.locked = view.world.store.remembers_deactivation && !user.active && by_other;
     Some(record)
 }
