@@ -11,8 +11,8 @@ use crate::diff::{Act, Cause, Draft, MemberRef, Step};
 use crate::links::Links;
 use crate::model::{Kind, Period};
 use crate::object::{Object, Objects};
-use crate::options::{Guards, Limit, OnTrip};
-use crate::run::Memory;
+use crate::options::{Guards, Limit, OnTrip, Window};
+use crate::run::{Memory, Spending};
 use crate::snapshot::NONE;
 use crate::value::Rules;
 
@@ -167,8 +167,15 @@ pub(crate) fn judge(
     memory: &Memory,
     approved: &Approved,
 ) -> Judgement {
-    let mut judge =
-        Judge { steps: &draft.steps, measured, guards, memory, approved, judgement: Judgement::default() };
+    let window = guards.window.map(|window| (window, memory.spending(window.period)));
+    let mut judge = Judge {
+        steps: &draft.steps,
+        measured,
+        guards,
+        window: window.as_ref(),
+        approved,
+        judgement: Judgement::default(),
+    };
     let user_delete = |step: &Step| step.kind == Kind::User && matches!(step.act, Act::Delete);
     judge.each(LimitName::UserDeletes, guards.user_deletes, user_delete, || measured.managed(Kind::User));
     let deactivation = |step: &Step| matches!(step.act, Act::Deactivate);
@@ -196,7 +203,8 @@ struct Judge<'a> {
     steps: &'a [Step],
     measured: &'a Measured<'a>,
     guards: &'a Guards,
-    memory: &'a Memory,
+    /// The window of the limits, and what earlier runs spent in it.
+    window: Option<&'a (Window, Spending<'a>)>,
     approved: &'a Approved,
     judgement: Judgement,
 }
@@ -314,12 +322,12 @@ impl Judge<'_> {
     /// Compares what is planned with what one run may do, then with what all runs of the window may do.
     fn trip(&mut self, of: Of, limit: Option<Limit>, planned: u64, base: impl Fn() -> u64, steps: &[u32]) {
         let Some(limit) = limit.filter(|_| planned > 0) else { return };
-        let spent = self.guards.window.map(|window| {
+        let spent = self.window.map(|(window, spending)| {
             let group = of
                 .group
                 .map(|group| self.measured.links.anchor(self.measured.groups.all[group as usize].node));
             let attribute = of.attribute.as_ref().map(|(kind, name)| (*kind, name.as_str()));
-            (window, self.memory.spent(of.limit, group, attribute, window.period))
+            (*window, spending.of(of.limit, group, attribute))
         });
         // What the floor allows needs no base.
         let narrow = spent.is_some_and(|(window, spent)| spent > 0 || window.percent < 100);

@@ -1,6 +1,6 @@
 //! What a plan means for people: who loses access, which groups run dry, who gains access and by which assignment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -119,146 +119,133 @@ impl<'a, 'd> Impacts<'a, 'd> {
         Self { decided, naming, roots: std::cell::OnceCell::new() }
     }
 
-    /// Linear in the operations, and in stored memberships where any operation changes some.
+    /// Linear in the operations and objects, and in stored memberships where any operation changes some.
     pub(super) fn of<'o>(&self, operations: impl Iterator<Item = &'o Op>, newly: Newly) -> AccessImpact {
         let mut impact = AccessImpact::default();
-        if self.decided.evidence.is_none() {
+        let (users, groups) = (self.decided.users, self.decided.groups);
+        let mut operations = operations.peekable();
+        let told = newly == Newly::Told && self.decided.memory.remembers();
+        if self.decided.evidence.is_none() || (operations.peek().is_none() && !told) {
             return impact;
         }
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(users.all.len(), groups.all.len());
         for op in operations {
             self.count(op, &mut tally);
         }
-        if !tally.groups.is_empty() || !tally.deleted_groups.is_empty() {
+        if tally.groups.iter().any(|change| change.is_touched()) {
             self.count_memberships(&mut tally);
         }
-        if newly == Newly::Told {
+        if told {
             self.leavers(&mut tally);
         }
-        let users = &self.decided.users.all;
-        for &user in &tally.ends {
-            impact.loses_last_entitlement.push(self.affected(Kind::User, user));
-        }
-        for &user in &tally.deactivated {
-            impact.deactivated.push(self.affected(Kind::User, user));
-        }
-        for (&group, change) in &tally.groups {
-            if change.before > 0 && change.before + change.joins == change.leaves {
-                impact.groups_emptied.push(self.affected(Kind::Group, group));
+        let mut gains: BTreeMap<u32, u64> = BTreeMap::new();
+        for (number, user) in (0..).zip(&tally.users) {
+            if user.ends {
+                impact.loses_last_entitlement.push(self.affected(Kind::User, number));
+            }
+            if user.deactivated {
+                impact.deactivated.push(self.affected(Kind::User, number));
+            }
+            if user.gains {
+                *gains.entry(self.root(&users.all[number as usize])).or_default() += 1;
             }
         }
-        let mut gains: BTreeMap<Affected, u64> = BTreeMap::new();
-        for &user in &tally.gains {
-            *gains.entry(self.root(&users[user as usize])).or_default() += 1;
+        for (number, change) in (0..).zip(&tally.groups) {
+            if change.before > 0 && !change.deleted && change.before + change.joins == change.leaves {
+                impact.groups_emptied.push(self.affected(Kind::Group, number));
+            }
         }
-        impact.gains = gains.into_iter().map(|(assignment, users)| Gain { assignment, users }).collect();
+        let gains = gains.into_iter().map(|(root, users)| Gain { assignment: self.assignment(root), users });
+        impact.gains = gains.collect();
+        impact.gains.sort_unstable();
         impact.loses_last_entitlement.sort_unstable();
         impact.groups_emptied.sort_unstable();
         impact.deactivated.sort_unstable();
         impact
     }
 
-    fn object(&self, subject: u32) -> Option<u32> {
-        self.naming.objects.get(subject as usize).copied().filter(|&object| object != NONE)
+    fn object(&self, subject: u32) -> Option<usize> {
+        let object = self.naming.objects.get(subject as usize).copied().filter(|&object| object != NONE)?;
+        Some(object as usize)
+    }
+
+    fn is_user(&self, subject: u32) -> bool {
+        self.naming.subjects.kinds.get(subject as usize) == Some(&Kind::User)
     }
 
     fn count(&self, op: &Op, tally: &mut Tally) {
         let Some(object) = self.object(op.subject) else { return };
-        let kind = self.naming.subjects.kinds.get(op.subject as usize);
-        let user = kind == Some(&Kind::User);
         match &op.act {
             PlannedAct::AddMembers(members) => {
-                tally.groups.entry(object).or_default().joins += members.len();
-                tally.joins.extend(members.iter().filter_map(|&member| self.object(member)));
+                tally.groups[object].joins += members.len();
+                for user in members.iter().filter_map(|&member| self.object(member)) {
+                    tally.users[user].joins = true;
+                }
             }
             PlannedAct::RemoveMembers(members) => {
-                tally.groups.entry(object).or_default().leaves += members.len();
-                for user in members.iter().filter_map(|&member| self.object(member)) {
-                    *tally.leaves.entry(user).or_default() += 1;
+                tally.groups[object].leaves += members.len();
+                for &member in members.iter().filter(|&&member| self.is_user(member)) {
+                    if let Some(user) = self.object(member) {
+                        tally.users[user].leaves += 1;
+                    }
                 }
             }
-            PlannedAct::Create { active: true, .. } if user => {
-                tally.gains.insert(object);
-            }
-            PlannedAct::Update { origin: Some(_), .. } | PlannedAct::Reactivate => {
-                tally.gains.insert(object);
-            }
-            PlannedAct::Adopt if user => {
-                tally.gains.insert(object);
-            }
+            PlannedAct::Delete if !self.is_user(op.subject) => tally.groups[object].deleted = true,
+            _ if !self.is_user(op.subject) => {}
+            PlannedAct::Create { active, .. } => tally.users[object].gains |= active,
+            PlannedAct::Update { origin, .. } => tally.users[object].gains |= origin.is_some(),
+            PlannedAct::Reactivate | PlannedAct::Adopt => tally.users[object].gains = true,
             PlannedAct::Deactivate => {
-                tally.deactivated.insert(object);
-                if !self.decided.users.all[object as usize].is_entitled() {
-                    tally.ends.insert(object);
-                }
+                tally.users[object].deactivated = true;
+                tally.users[object].ends |= !self.decided.users.all[object].is_entitled();
             }
-            PlannedAct::Delete if user => {
-                tally.ends.insert(object);
-            }
-            PlannedAct::Delete => {
-                tally.deleted_groups.insert(object);
-            }
-            PlannedAct::Create { .. } | PlannedAct::Update { .. } | PlannedAct::Adopt => {}
+            PlannedAct::Delete => tally.users[object].ends = true,
         }
     }
 
-    /// How many memberships somebody has now of whom some change, and how many members a group has.
+    /// How many memberships those have of whom some change, and how many members those groups have.
     fn count_memberships(&self, tally: &mut Tally) {
         let (users, groups) = (self.decided.users, self.decided.groups);
         let store = self.decided.links.store;
-        let user = |&id: &u32| {
-            let row = store.user_of.get(id as usize).copied().filter(|&row| row != NONE)?;
-            users.of_record(row)
-        };
         let members = |group: &Object| match group.record {
             NONE => &[][..],
             record => store.members_of(record as usize),
         };
-        // Members of a deleted group leave it without an operation of their own, where the store cascades.
-        for &group in &tally.deleted_groups {
-            for user in members(&groups.all[group as usize]).iter().filter_map(user) {
-                *tally.leaves.entry(user).or_default() += 1;
+        // By store id, so that a membership takes one look.
+        let mut of_id = vec![NONE; store.ids.len()];
+        for (number, user) in (0..).zip(&users.all).filter(|(_, user)| user.record != NONE) {
+            if let Some(slot) = of_id.get_mut(store.users[user.record as usize].id as usize) {
+                *slot = number;
             }
         }
-        let mut before: BTreeMap<u32, usize> = BTreeMap::new();
-        for (number, group) in (0..).zip(&groups.all) {
-            if let Some(change) = tally.groups.get_mut(&number) {
-                change.before = members(group).len();
-            }
+        let user = |&id: &u32| of_id.get(id as usize).copied().filter(|&user| user != NONE);
+        for (group, change) in groups.all.iter().zip(&mut tally.groups) {
+            change.before = members(group).len();
+            // Members of a deleted group leave it without an operation of their own, where the store cascades.
+            let leave = change.deleted && change.leaves == 0;
             for user in members(group).iter().filter_map(user) {
-                if tally.leaves.contains_key(&user) || tally.joins.contains(&user) {
-                    *before.entry(user).or_default() += 1;
-                }
+                tally.users[user as usize].before += 1;
+                tally.users[user as usize].leaves += u32::from(leave);
             }
         }
-        tally.groups.retain(|group, _| !tally.deleted_groups.contains(group));
-        for (&user, &leaves) in &tally.leaves {
-            let has = before.get(&user).copied().unwrap_or(0);
-            let object = &users.all[user as usize];
+        for (object, user) in users.all.iter().zip(&mut tally.users) {
             let entitled = object.is_entitled() || object.situation == Situation::Unread;
-            if leaves >= has && !tally.joins.contains(&user) && !entitled && object.is_managed() {
-                tally.ends.insert(user);
-            }
-        }
-        for &user in &tally.joins {
-            let object = &users.all[user as usize];
-            if before.get(&user).is_none_or(|&before| before == 0) && !object.disabled {
-                tally.gains.insert(user);
-            }
+            let leaves = user.leaves > 0 && user.leaves >= user.before && !user.joins;
+            user.ends |= leaves && !entitled && object.is_managed();
+            user.gains |= user.joins && user.before == 0 && !object.disabled;
         }
     }
 
     /// Whoever left scope in this very run, as far as earlier runs are remembered.
     fn leavers(&self, tally: &mut Tally) {
-        if !self.decided.memory.remembers() {
-            return;
-        }
         let new = self.decided.users.pending.iter().filter(|pending| {
             pending.cause != Reason::DisabledInSource && self.decided.memory.is_new(pending)
         });
         for pending in new {
             if let Some(node) = self.decided.links.find(pending.anchor.as_str()) {
-                tally.ends.extend(self.objects(Kind::User, node));
+                for user in self.objects(Kind::User, node) {
+                    tally.users[user as usize].ends = true;
+                }
             }
         }
     }
@@ -287,16 +274,18 @@ impl<'a, 'd> Impacts<'a, 'd> {
         }
     }
 
-    /// The assignment over which a user is entitled, as the evidence explains it.
-    fn root(&self, user: &Object) -> Affected {
+    /// The node of the assignment over which a user is entitled, as the evidence explains it.
+    fn root(&self, user: &Object) -> u32 {
         let roots = self.roots.get_or_init(|| self.decided.evidence.map_or_else(Vec::new, |e| e.roots()));
-        let root = roots.get(user.node as usize).copied().unwrap_or(NONE);
+        roots.get(user.node as usize).copied().filter(|&root| root != NONE).unwrap_or(user.node)
+    }
+
+    fn assignment(&self, root: u32) -> Affected {
         let first = |kind| Some((kind, *self.objects(kind, root).first()?));
         match [Kind::Group, Kind::User].into_iter().find_map(first) {
             Some((kind, object)) => self.affected(kind, object),
             None => {
-                let node = if root == NONE { user.node } else { root };
-                let anchor = self.decided.links.anchor(node).to_owned();
+                let anchor = self.decided.links.anchor(root).to_owned();
                 Affected { kind: Kind::User, anchor, id: String::new(), name: String::new() }
             }
         }
@@ -304,22 +293,39 @@ impl<'a, 'd> Impacts<'a, 'd> {
 }
 
 /// What operations do to objects, by number.
-#[derive(Default)]
 struct Tally {
-    groups: BTreeMap<u32, Change>,
-    joins: BTreeSet<u32>,
-    /// How many groups a user leaves.
-    leaves: BTreeMap<u32, usize>,
-    deleted_groups: BTreeSet<u32>,
-    deactivated: BTreeSet<u32>,
-    gains: BTreeSet<u32>,
-    /// Whoever loses the last that he has.
-    ends: BTreeSet<u32>,
+    users: Vec<UserTally>,
+    groups: Vec<GroupTally>,
 }
 
-#[derive(Default)]
-struct Change {
+impl Tally {
+    fn new(users: usize, groups: usize) -> Self {
+        Self { users: vec![UserTally::default(); users], groups: vec![GroupTally::default(); groups] }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct UserTally {
+    /// How many groups he is in, and how many of them he leaves.
+    before: u32,
+    leaves: u32,
+    joins: bool,
+    deactivated: bool,
+    gains: bool,
+    /// Loses the last that he has.
+    ends: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct GroupTally {
     before: usize,
     joins: usize,
     leaves: usize,
+    deleted: bool,
+}
+
+impl GroupTally {
+    fn is_touched(self) -> bool {
+        self.joins > 0 || self.leaves > 0 || self.deleted
+    }
 }

@@ -135,22 +135,18 @@ impl Memory {
         Pending { kind, anchor, cause, since, age }
     }
 
-    /// What was spent of a limit in the window (rule D4).
-    pub(crate) fn spent(
-        &self,
-        limit: LimitName,
-        group: Option<&str>,
-        attribute: Option<(Kind, &str)>,
-        period: Period,
-    ) -> u64 {
+    /// What was spent of each limit in the window (rule D4).
+    pub(crate) fn spending(&self, period: Period) -> Spending<'_> {
         let age = self.state.clock.age();
-        let same = |spent: &&Spent| {
-            spent.limit == limit
-                && spent.group.as_ref().map(SourceAnchor::as_str) == group
-                && spent.attribute.as_ref().map(|(kind, name)| (*kind, name.as_str())) == attribute
-                && age.saturating_sub(spent.age) < period.seconds()
-        };
-        self.state.spent.iter().filter(same).map(|spent| spent.count).fold(0, u64::saturating_add)
+        let mut spending = Spending::default();
+        for spent in self.state.spent.iter().filter(|spent| age.saturating_sub(spent.age) < period.seconds())
+        {
+            let group = spent.group.as_ref().map(SourceAnchor::as_str);
+            let attribute = spent.attribute.as_ref().map(|(kind, name)| (*kind, name.as_str()));
+            let sum = spending.0.entry((spent.limit, group, attribute)).or_default();
+            *sum = sum.saturating_add(spent.count);
+        }
+        spending
     }
 
     /// The values of a record that were written without being seen to stay.
@@ -206,6 +202,18 @@ impl Memory {
             state.created = seen.created;
         }
         state
+    }
+}
+
+/// What earlier runs spent: by limit, and the group or the attribute that it is about.
+#[derive(Debug, Default)]
+pub(crate) struct Spending<'m>(BTreeMap<Budget<'m>, u64>);
+
+type Budget<'m> = (LimitName, Option<&'m str>, Option<(Kind, &'m str)>);
+
+impl Spending<'_> {
+    pub(crate) fn of(&self, limit: LimitName, group: Option<&str>, attribute: Option<(Kind, &str)>) -> u64 {
+        self.0.get(&(limit, group, attribute)).copied().unwrap_or(0)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::model::{Kind, Timestamp};
 use crate::options::Extent;
 use crate::source::SourceIdentity;
 use clock::Clock;
-pub(crate) use memory::{Done, Ended, Memory, Misfit, Seen};
+pub(crate) use memory::{Done, Ended, Memory, Misfit, Seen, Spending};
 
 /// The format of [`RunState`] that this version writes.
 const FORMAT: u32 = 1;

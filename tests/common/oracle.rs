@@ -64,12 +64,12 @@
 //! - M3: an object that rule A5 would not create adopts nothing either (disabled under `Delete`, state unknown); one
 //!   that lacks a required value does, and what it lacks stays. Partial reads do not keep anybody from adopting.
 //! - M3: a barred object is like an `Ambiguous` one: it claims no name.
-//! - M3, D4: adopted records are in the base of all limits but that of adoptions, whose base are the managed records
-//!   of both kinds before the plan (`ADOPTED_COUNT_IN_BASE`).
+//! - M3, D4: adopted records are in the base of no limit: they were not ours before the plan. Members of an adopted
+//!   group that are ours count for its own limit. What is taken away from adopted records counts like any other.
 //! - M3, E11: an assignment by the store id of a record that is adopted in this plan does not resolve yet.
-//! - M4: what is released keeps the spelling that the record had. A value that another record holds now is not free,
-//!   even if that record gives it up in this plan. If no prefix is free, nothing is released and M6 decides; P4 may
-//!   take two runs then.
+//! - M4: what is released keeps the spelling that the record had. The current name is free if nobody claims it and
+//!   whoever has it gives it up in this plan, unless he waits for this very record (else a run that was cut would end
+//!   otherwise, X4). A name with a prefix must not be held by anybody now. If none is free, M6 decides.
 //! - M4: a record whose source value is missing, though it is not marked `keep`, maps to the name no longer, also
 //!   where the target is required; it gets the name with the prefix. Of several values of one attribute, those that
 //!   are taken get it, unless the record's current values are all free. Records are asked in the order of anchors.
@@ -86,20 +86,21 @@
 //! - D4: what is spent is noted only where the limit is set, under the least anchor of the group for removals per
 //!   group, and where the limit is set later, nothing was spent before. A limit trips only if something is planned
 //!   that it counts.
-//! - D4: for adoptions the window adds what is spent to the base, as for all but grants.
+//! - D4: for adoptions the window takes what is spent off the base, to which it belongs by then.
 //! - D5: a removal that only precedes a delete runs or is held with the delete, approved or not. An update over a
 //!   temporary value is approved with the update itself; under `Abort` both must be. A member is approved by group and
 //!   member, whatever the cause of his removal.
 //! - D5: under `Abort` approved operations still wait for held ones whose names or objects they need.
-//! - A4: only full runs compare. A create counts as one write of each attribute that it wrote, as long as the map
-//!   wants all that it wrote and that attribute was not seen settled. Releases, temporary values and writes of
-//!   which nothing is known do not count.
-//! - A7: an inactive record of which the store does not say who made it so is made active.
+//! - A4: only full runs compare. A create counts as one write of each value, the first time that its record is compared,
+//!   if the map wants exactly what it wrote. Records that are not compared keep what is known of them. Releases,
+//!   temporary values and writes of which nothing is known do not count.
+//! - A7: an inactive record of which a remembering store does not say who made it so is locked.
+//! - C6: an older generation is refused; the quick pass is refused, too.
 //! - C6: a canary needs a row, withdrawn or not; a tombstone beside it does not matter. Identity and generations are
 //!   remembered by the quick pass too.
-//! - I3: the quick pass is refused for empty reads as a full run is. It gives nothing to a user whom a full run would
-//!   delete at once, but adopts, and gives memberships to, one whom it would deactivate. It lists nothing as pending
-//!   or blocked, and what is held is noted by full runs alone.
+//! - I3: the quick pass is refused for empty reads as a full run is. It gives no membership to a user who is disabled or
+//!   whom a full run would delete, now or after a grace period, and neither adopts for nor makes a disabled one that
+//!   matches. It lists nothing as pending or blocked, and what is held is noted by full runs alone.
 //!
 //! Limits
 //! - D4: the base of removals counts all managed records in lists, protected ones and groups included;
