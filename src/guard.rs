@@ -193,8 +193,10 @@ pub(crate) fn judge(
     let mut judgement = judge.judgement;
     if guards.on_trip == OnTrip::Abort && !judgement.trips.is_empty() {
         let all: Vec<u32> = (0..judgement.trips.len() as u32).collect();
-        let steps = (0..draft.steps.len() as u32).filter(|&step| !approved.is_step(step));
-        judgement.held = steps.map(|step| (step, all.clone())).collect();
+        // What only precedes a delete goes with that delete, approved or not (rule D5).
+        let precedes = |step: &Step| matches!(step.cause, Cause::MemberDeleted | Cause::GroupDeleted);
+        let steps = (0..).zip(&draft.steps).filter(|&(n, step)| !approved.is_step(n) && !precedes(step));
+        judgement.held = steps.map(|(number, _)| (number, all.clone())).collect();
     }
     judgement
 }

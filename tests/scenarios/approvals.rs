@@ -1,10 +1,10 @@
 //! What limits hold is shown, cut down, approved, and runs if it is still planned unchanged (rule D5).
 
-use identity_sync::{Guards, HeldSet, Limit, OnTrip, PlanError, ReconcileError};
+use identity_sync::{Guards, HeldSet, Limit, MembershipsOnDelete, OnTrip, PlanError, ReconcileError};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
-use crate::world::{World, guards};
+use crate::world::{World, capabilities, guards};
 
 const TWO: Option<Limit> = Some(Limit::new(Some(2), 100, 0));
 
@@ -226,6 +226,32 @@ fn abort_runs_what_was_approved_and_nothing_else() {
     assert_eq!(held(&t), 4);
     t.approvals = vec![t.held_file().approve()];
     assert_eq!(t.run().len(), 5);
+}
+
+#[test]
+fn under_abort_what_precedes_an_approved_delete_goes_with_it() {
+    // rules D5, D2: found by a history
+    let mut store = capabilities();
+    store.memberships_on_delete = MembershipsOnDelete::RemoveFirst;
+    let mut w = World::with_store(store);
+    w.users(&many(5));
+    w.group("all", &many(5));
+    w.assign("all");
+    w.options.guards = guards(|guards| guards.user_deletes = Some(Limit::new(Some(0), 0, 0)));
+    w.options.guards.on_trip = OnTrip::Abort;
+    let mut t = Timeline::start(w);
+    t.delete("u3");
+    t.delete("u4");
+    let file = t.held_file();
+    assert_eq!(file.len(), 3);
+    // The delete of one of the two, and nothing else, was left in the file.
+    t.approvals = vec![file.only(|at| at == 1).approve()];
+    assert_eq!(
+        t.lines()[..2],
+        ["remove all: u3 (MemberDeleted)", "delete user u3 (DeletedInSource, approved)"]
+    );
+    t.run();
+    assert_eq!(held(&t), 2);
 }
 
 #[test]
