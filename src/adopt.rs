@@ -1,6 +1,7 @@
 //! Step 3, second half: records without a link that may become ours (rule M3, "soft match"). Off by default.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::attributes::Attributes;
 use crate::correlate::Fate;
@@ -35,24 +36,21 @@ pub(crate) fn adopt(
     if named.is_empty() {
         return;
     }
-    let rules: Vec<&Rule<'_>> = rules.rules.iter().filter(|rule| named.contains(rule.target)).collect();
     let quick = options.extent == Extent::NewEntitlements;
+    let rules: Vec<&Rule<'_>> = rules.rules.iter().filter(|rule| named.contains(rule.target)).collect();
     let candidates = Candidates::new(objects, links, &rules);
-    for (number, keys) in &candidates.of_object {
-        let shared = || keys.iter().map(|&key| &candidates.sharing[key as usize]);
-        let records: BTreeSet<u32> = shared().flat_map(|sharing| sharing.unlinked.iter().copied()).collect();
-        let contested = records.iter().any(|record| candidates.contested.contains(record));
-        let record = match records.first() {
-            None if !keys.is_empty() => continue,
-            Some(&record) if records.len() == 1 && !contested => record,
-            _ => {
-                let object = &mut objects.all[*number as usize];
+    for (number, keys) in candidates.seeking(objects) {
+        let (kind, store) = (objects.kind, links.store);
+        let object = &mut objects.all[number as usize];
+        let record = match candidates.of(keys) {
+            Found::Nothing => continue,
+            Found::Several => {
                 (object.barred, object.unclear) = (true, true);
                 continue;
             }
+            Found::One(record) => record,
         };
-        let (kind, store) = (objects.kind, links.store);
-        let refused = if shared().any(|sharing| sharing.linked) {
+        let refused = if candidates.is_linked_too(keys) {
             Some(NotAdopted::LinkedToo)
         } else if protected.record(kind, record) {
             Some(NotAdopted::Protected)
@@ -62,14 +60,14 @@ pub(crate) fn adopt(
             None
         };
         // In a quick pass nobody is linked who would be made inactive at once, and none is made beside his own record (rule I3).
-        if quick && objects.all[*number as usize].disabled {
-            objects.all[*number as usize].barred = true;
+        if quick && object.disabled {
+            object.barred = true;
             continue;
         }
         match refused {
-            None => objects.give(graph, options, memory, *number, record),
+            None => objects.give(graph, options, memory, number, record),
             Some(because) => {
-                let anchor = SourceAnchor::from(links.anchor(objects.all[*number as usize].node));
+                let anchor = SourceAnchor::from(links.anchor(object.node));
                 let id = StoreId::from(store.id(&store.records(kind)[record as usize]));
                 diagnostics.push(Diagnostic::NotAdopted { kind, anchor, id, because });
             }
@@ -77,94 +75,181 @@ pub(crate) fn adopt(
     }
 }
 
-/// Rule M3: no external id of anybody.
-fn is_unlinked(links: &Links<'_>, kind: Kind, row: u32) -> bool {
-    let store = links.store;
-    store.links(&store.records(kind)[row as usize]).next().is_none()
+/// What an object or a record has of the named attributes.
+#[derive(Debug)]
+enum Keys {
+    /// One number for each combination of one value per attribute; none where an attribute has no value.
+    Combinations(Vec<u32>),
+    /// There are too many: only the values of the first attribute are looked at, and those forbid more than they allow.
+    TooMany(Vec<u32>),
 }
 
-/// Who has the same combination of values of the named attributes.
+/// Who has one combination of values.
 #[derive(Debug, Default)]
 struct Sharing {
-    /// Objects without a record: the first two.
+    /// The first two objects, whatever becomes of them: also one that cannot be linked now may be the right one.
     objects: Vec<u32>,
+    /// The first two records without a link.
     unlinked: Vec<u32>,
     /// A record with a link of somebody's has it, too.
     linked: bool,
 }
 
+/// The record of an object.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    One(u32),
+    /// More than one record, or one that others match as well.
+    Several,
+}
+
 #[derive(Debug, Default)]
 struct Candidates {
-    /// Per object its combinations, in the order of the objects; none where there are too many.
-    of_object: Vec<(u32, Vec<u32>)>,
-    /// Records that more than one object has a combination in common with.
-    contested: BTreeSet<u32>,
+    /// Per object what it has, in the order of the objects.
+    of_object: Vec<(u32, Keys)>,
     sharing: Vec<Sharing>,
+    /// Records that more than one object matches.
+    contested: BTreeSet<u32>,
+    /// Values of the first attribute that an object or a record with too many combinations has.
+    doubtful: BTreeSet<u32>,
+    /// Per combination the value of the first attribute in it.
+    first_of: Vec<u32>,
+}
+
+/// Numbers for values and for combinations of them, so that long values are held once.
+#[derive(Default)]
+struct Numbers {
+    values: Interner,
+    combinations: BTreeMap<Vec<u32>, u32>,
+}
+
+impl Numbers {
+    /// The combinations of these values, attribute by attribute.
+    fn keys(&mut self, attributes: impl Iterator<Item = Vec<String>>) -> Keys {
+        let numbered: Vec<Vec<u32>> =
+            attributes.map(|values| values.iter().map(|value| self.values.intern(value)).collect()).collect();
+        let count = numbered.iter().try_fold(1usize, |product, values| product.checked_mul(values.len()));
+        if count.is_none_or(|count| count > MOST_COMBINATIONS) {
+            return Keys::TooMany(numbered.into_iter().next().unwrap_or_default());
+        }
+        let mut all = vec![Vec::new()];
+        for values in &numbered {
+            all = all
+                .iter()
+                .flat_map(|start: &Vec<u32>| {
+                    values.iter().map(move |&value| start.iter().copied().chain([value]).collect())
+                })
+                .collect();
+        }
+        let combinations = all.into_iter().map(|combination| {
+            let next = self.combinations.len() as u32;
+            *self.combinations.entry(combination).or_insert(next)
+        });
+        Keys::Combinations(combinations.collect())
+    }
 }
 
 impl Candidates {
     fn new(objects: &Objects, links: &Links<'_>, rules: &[&Rule<'_>]) -> Self {
         let kind = objects.kind;
-        let mut known = Interner::default();
         let mut candidates = Self::default();
-        for (number, object) in objects.all.iter().enumerate().filter(|(_, object)| may_adopt(object)) {
-            let source = source(links, kind, object);
-            let keys = rules.iter().map(|rule| rule.owned_keys(&rule.desired(source)));
-            let combinations = match combinations(keys) {
-                Some(combinations) if combinations.is_empty() => continue,
-                Some(combinations) => combinations,
-                None => Vec::new(),
-            };
-            let numbers: Vec<u32> = combinations.iter().map(|key| known.intern(key)).collect();
-            candidates.sharing.resize_with(known.len(), Sharing::default);
-            for &key in &numbers {
-                let objects = &mut candidates.sharing[key as usize].objects;
-                if objects.len() < 2 {
-                    objects.push(number as u32);
-                }
-            }
-            candidates.of_object.push((number as u32, numbers));
-        }
-        if candidates.of_object.is_empty() {
+        // Who takes nothing needs no look at the others.
+        if !objects.all.iter().any(may_adopt) {
             return candidates;
         }
-        for row in 0..links.store.records(kind).len() as u32 {
-            let stored = links.store.attributes(kind, row as usize);
-            let keys = rules.iter().map(|rule| {
-                rule.keys(rule.held(stored)).into_iter().map(std::borrow::Cow::into_owned).collect()
-            });
-            let mut wanting: BTreeSet<u32> = BTreeSet::new();
-            for key in combinations(keys).unwrap_or_default() {
-                let Some(key) = known.find(&key) else { continue };
-                wanting.extend(candidates.sharing[key as usize].objects.iter().copied());
+        let mut numbers = Numbers::default();
+        for (number, object) in (0..).zip(&objects.all).filter(|(_, object)| object.source != NONE) {
+            let source = source(links, kind, object);
+            let keys = numbers.keys(rules.iter().map(|rule| rule.owned_keys(&rule.desired(source))));
+            candidates.of_object.push((number, keys));
+        }
+        let owned = |keys: Vec<Cow<'_, str>>| keys.into_iter().map(Cow::into_owned).collect();
+        let of_record: Vec<Keys> = (0..links.store.records(kind).len())
+            .map(|row| {
+                let stored = links.store.attributes(kind, row);
+                numbers.keys(rules.iter().map(|rule| owned(rule.keys(rule.held(stored)))))
+            })
+            .collect();
+        candidates.sharing.resize_with(numbers.combinations.len(), Sharing::default);
+        candidates.first_of = vec![NONE; numbers.combinations.len()];
+        for (combination, &number) in &numbers.combinations {
+            candidates.first_of[number as usize] = combination.first().copied().unwrap_or(NONE);
+        }
+        for (number, keys) in &candidates.of_object {
+            match keys {
+                Keys::Combinations(keys) => {
+                    keys.iter().for_each(|&key| put(&mut candidates.sharing[key as usize].objects, *number));
+                }
+                Keys::TooMany(values) => candidates.doubtful.extend(values),
+            }
+        }
+        for (row, keys) in (0..).zip(&of_record) {
+            let keys = match keys {
+                Keys::Combinations(keys) => keys,
+                Keys::TooMany(values) => {
+                    candidates.doubtful.extend(values);
+                    continue;
+                }
+            };
+            let mut matching: BTreeSet<u32> = BTreeSet::new();
+            for &key in keys {
                 let sharing = &mut candidates.sharing[key as usize];
+                matching.extend(&sharing.objects);
                 match is_unlinked(links, kind, row) {
-                    true => sharing.unlinked.push(row),
+                    true => put(&mut sharing.unlinked, row),
                     false => sharing.linked = true,
                 }
             }
-            if wanting.len() > 1 {
+            if matching.len() > 1 {
                 candidates.contested.insert(row);
             }
         }
         candidates
     }
+
+    /// The objects that have no record and may be given one, with what they have.
+    fn seeking<'c>(&'c self, objects: &Objects) -> Vec<(u32, &'c Keys)> {
+        let all = self.of_object.iter().filter(|(number, _)| may_adopt(&objects.all[*number as usize]));
+        all.map(|(number, keys)| (*number, keys)).collect()
+    }
+
+    fn of(&self, keys: &Keys) -> Found {
+        let Keys::Combinations(keys) = keys else { return Found::Several };
+        let mut records: BTreeSet<u32> = BTreeSet::new();
+        let mut doubtful = false;
+        for &key in keys {
+            records.extend(&self.sharing[key as usize].unlinked);
+            doubtful |= self.doubtful.contains(&self.first_of[key as usize]);
+        }
+        match records.first() {
+            None => Found::Nothing,
+            Some(record) if records.len() == 1 && !doubtful && !self.contested.contains(record) => {
+                Found::One(*record)
+            }
+            Some(_) => Found::Several,
+        }
+    }
+
+    fn is_linked_too(&self, keys: &Keys) -> bool {
+        match keys {
+            Keys::Combinations(keys) => keys.iter().any(|&key| self.sharing[key as usize].linked),
+            Keys::TooMany(_) => true,
+        }
+    }
 }
 
-/// Every choice of one key for each attribute, none where an attribute has no value; `None`: too many.
-fn combinations(attributes: impl Iterator<Item = Vec<String>>) -> Option<Vec<String>> {
-    let mut all = vec![String::new()];
-    for keys in attributes {
-        if keys.len().saturating_mul(all.len()) > MOST_COMBINATIONS {
-            return None;
-        }
-        let longer = |start: &String| {
-            let start = start.clone();
-            keys.iter().map(move |key| format!("{start}{}:{key}", key.len())).collect::<Vec<_>>()
-        };
-        all = all.iter().flat_map(longer).collect();
+/// Two are enough to know that there is not one.
+fn put(list: &mut Vec<u32>, number: u32) {
+    if list.len() < 2 && !list.contains(&number) {
+        list.push(number);
     }
-    Some(all)
+}
+
+/// Rule M3: no external id of anybody.
+fn is_unlinked(links: &Links<'_>, kind: Kind, row: u32) -> bool {
+    let store = links.store;
+    store.links(&store.records(kind)[row as usize]).next().is_none()
 }
 
 fn may_adopt(object: &Object) -> bool {

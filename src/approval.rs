@@ -1,23 +1,31 @@
 //! Which operations a person has approved (rule D5).
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::fingerprint::Fingerprint;
 use crate::id::Issuer;
 use crate::model::{Kind, Timestamp};
 
-/// Held operations that a person has seen and approved, for one use each.
+/// Held operations that a person has seen and approved, for one use each, as far as the [`RunState`](crate::RunState) is kept.
 ///
 /// It comes from a [`HeldSet`](crate::HeldSet) and goes into a [`Run`](crate::Run). What it names runs if it is still
 /// planned unchanged: same kind, same object, same values; the version of the record is taken afresh. Of a member list each
 /// member counts by itself. It is not counted by any limit; what it does not name is judged on its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Approval {
     pub(crate) issuer: Issuer,
     pub(crate) store: String,
     /// When the held set was planned.
     pub(crate) shown: Timestamp,
     pub(crate) operations: BTreeSet<ApprovedKey>,
+}
+
+impl fmt::Debug for Approval {
+    /// How much it covers, not what: values may be sensitive (rule S2).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Approval({} operations and members, shown at {})", self.operations.len(), self.shown.0)
+    }
 }
 
 impl Approval {
@@ -33,7 +41,7 @@ impl Approval {
 }
 
 /// An operation, or one member of a list, with everything that makes it this one and no other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ApprovedKey(String);
 
 /// Whom an operation is about: its anchor, and its store id where it has a record.
@@ -57,7 +65,12 @@ impl ApprovedKey {
         self.0.push_str(part);
     }
 
-    /// An action that needs no values: `delete`, `deactivate`, `reactivate`, `adopt`.
+    /// A delete; of a group with how many members lose it, so that nobody is lost with it whom nobody saw.
+    pub(crate) fn delete(whom: Whom<'_>, members_lost: u64) -> Self {
+        Self::of("delete", whom, [members_lost.to_string().as_str()])
+    }
+
+    /// An action that needs no values: `deactivate`, `reactivate`, `adopt`.
     pub(crate) fn record(action: &str, whom: Whom<'_>) -> Self {
         Self::of(action, whom, [])
     }

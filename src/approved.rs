@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::approval::{Approval, ApprovedKey, Whom};
 use crate::diff::{Act, Draft, MemberRef, Step};
-use crate::links::Links;
+use crate::guard::Measured;
 use crate::model::{Kind, Timestamp};
-use crate::object::Objects;
 use crate::run::Memory;
 use crate::snapshot::NONE;
 
@@ -47,9 +46,7 @@ impl Approved {
     /// Looks each step up in the approvals. Linear in steps and members, and only where there are approvals.
     pub(crate) fn new(
         draft: &Draft,
-        links: &Links<'_>,
-        users: &Objects,
-        groups: &Objects,
+        measured: &Measured<'_>,
         approvals: &[Approval],
         memory: &Memory,
     ) -> Self {
@@ -67,7 +64,7 @@ impl Approved {
             }
             shown
         };
-        let matcher = Matcher { draft, links, users, groups };
+        let matcher = Matcher { draft, measured };
         for (number, step) in (0..).zip(&draft.steps) {
             let (Act::Add(members) | Act::Remove(members)) = &step.act else {
                 if let Some(shown) = allows(matcher.key(step)) {
@@ -92,21 +89,20 @@ impl Approved {
 
 struct Matcher<'a> {
     draft: &'a Draft,
-    links: &'a Links<'a>,
-    users: &'a Objects,
-    groups: &'a Objects,
+    measured: &'a Measured<'a>,
 }
 
 impl Matcher<'_> {
     fn whom(&self, kind: Kind, object: u32) -> Whom<'_> {
-        let objects = if kind == Kind::User { self.users } else { self.groups };
+        let Measured { links, users, groups, .. } = *self.measured;
+        let objects = if kind == Kind::User { users } else { groups };
         let object = &objects.all[object as usize];
-        let store = self.links.store;
+        let store = links.store;
         let id = match object.record {
             NONE => "",
             record => store.id(&store.records(kind)[record as usize]),
         };
-        (kind, self.links.anchor(object.node), id)
+        (kind, links.anchor(object.node), id)
     }
 
     fn key(&self, step: &Step) -> ApprovedKey {
@@ -125,7 +121,7 @@ impl Matcher<'_> {
             Act::Adopt => ApprovedKey::record("adopt", whom),
             Act::Deactivate => ApprovedKey::record("deactivate", whom),
             Act::Reactivate => ApprovedKey::record("reactivate", whom),
-            Act::Delete => ApprovedKey::record("delete", whom),
+            Act::Delete => ApprovedKey::delete(whom, self.measured.lost_with(step)),
             Act::Add(_) => ApprovedKey::record("add", whom),
             Act::Remove(_) => ApprovedKey::record("remove", whom),
         }
@@ -136,7 +132,7 @@ impl Matcher<'_> {
         let group = self.whom(step.kind, step.object);
         let member = match member {
             MemberRef::Object(object) => self.whom(Kind::User, object),
-            MemberRef::Stored(id) => (Kind::User, "", self.links.store.ids.text(id)),
+            MemberRef::Stored(id) => (Kind::User, "", self.measured.links.store.ids.text(id)),
         };
         ApprovedKey::member(action, group, member)
     }

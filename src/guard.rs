@@ -147,6 +147,9 @@ impl Measured<'_> {
     }
 }
 
+/// Most limits that are named with each operation where a tripped one holds all (rule D5).
+const NAMED_TRIPS: usize = 8;
+
 /// Whether members that leave for this cause leave for its own sake, and not only before a delete.
 pub(crate) fn is_ordinary_removal(cause: Cause) -> bool {
     matches!(cause, Cause::NoPath | Cause::MemberLeaving | Cause::Unmanaged | Cause::GroupRetired)
@@ -192,7 +195,16 @@ pub(crate) fn judge(
     judge.grants();
     let mut judgement = judge.judgement;
     if guards.on_trip == OnTrip::Abort && !judgement.trips.is_empty() {
-        let all: Vec<u32> = (0..judgement.trips.len() as u32).collect();
+        let mut all: Vec<u32> = (0..judgement.trips.len() as u32).collect();
+        let group = |trip: &Trip| {
+            trip.group.map(|group| measured.links.anchor(measured.groups.all[group as usize].node))
+        };
+        // Each operation is held by all of them; so many are named with each that a person sees why.
+        all.sort_by_key(|&trip| {
+            let trip = &judgement.trips[trip as usize];
+            (trip.limit, trip.attribute.clone(), group(trip))
+        });
+        all.truncate(NAMED_TRIPS);
         // What only precedes a delete goes with that delete, approved or not (rule D5).
         let precedes = |step: &Step| matches!(step.cause, Cause::MemberDeleted | Cause::GroupDeleted);
         let steps = (0..).zip(&draft.steps).filter(|&(n, step)| !approved.is_step(n) && !precedes(step));

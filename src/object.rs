@@ -191,6 +191,14 @@ impl Objects {
         let leaving = self.kind == Kind::User
             && !matches!(fate, Fate::Delete(_))
             && waiting.iter().any(|(_, policy)| *policy == Deprovision::Delete);
+        // Whom a cause would delete stays cut off while nothing contradicts it, also where his state could not be read today.
+        let leaving = leaving
+            || (self.kind == Kind::User
+                && facts.record != Record::None
+                && options.users.disabled_in_source == Deprovision::Delete
+                && facts.standing(Reason::DisabledInSource) == Standing::Open
+                && memory.is_pending(self.kind, links.anchor(node), Reason::DisabledInSource)
+                && !matches!(fate, Fate::Delete(_)));
         for (reason, deprovision) in waiting {
             let anchor = links.anchor(node);
             let left = grace_of(self.kind, reason, options)

@@ -290,7 +290,9 @@ pub(crate) fn decide(
         user_rules: &user_rules,
         group_rules: &group_rules,
     };
-    let approved = Approved::new(&draft, links, &users, &groups, &run.approvals, &memory);
+    // A sign-in is nobody's to approve: it neither uses approvals nor uses them up.
+    let approvals = if origin == Origin::Synced { run.approvals.as_slice() } else { &[] };
+    let approved = Approved::new(&draft, &measured, approvals, &memory);
     if approved.unused > 0 {
         draft.diagnostics.push(Diagnostic::UnusedApprovals { count: approved.unused as u64 });
     }
@@ -425,8 +427,9 @@ fn check_empty(
     let source = links.source;
     let managed = |kind| (0..links.store.records(kind).len() as u32).any(|row| links.is_managed(kind, row));
     for (kind, read, rows, allowed) in [
-        (Kind::User, links.read(Kind::User), &source.user_of, options.allow_empty.users),
-        (Kind::Group, links.read(Kind::Group), &source.group_of, options.allow_empty.groups),
+        // As the source gave them: a missing canary must not let an empty read pass for a partial one.
+        (Kind::User, &source.users_read, &source.user_of, options.allow_empty.users),
+        (Kind::Group, &source.groups_read, &source.group_of, options.allow_empty.groups),
     ] {
         let found = rows.iter().enumerate().any(|(node, &row)| {
             // Where only asked-for anchors were read, only linked ones tell whether the source answers at all.

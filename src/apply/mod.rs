@@ -14,7 +14,7 @@ use crate::error::{ErrorKind, StoreError};
 use crate::host::{Event, Host, Retry};
 use crate::id::{Issuer, StoreId, Version};
 use crate::plan::{Op, Plan, PlannedAct};
-use crate::run::RunState;
+use crate::run::{Left, RunState};
 use crate::store::IdentityStore;
 use send::{Prepared, Sender};
 
@@ -114,8 +114,11 @@ pub struct ApplyReport {
     pub outcomes: Vec<Outcome>,
     /// Why it ended early, where it did.
     pub stopped: Option<Stop>,
-    /// What to remember for the next run (rule D7).
+    /// What to remember for the next run (rule D7): the state that the plan was made with, and what was done since. Where another
+    /// run was planned or applied between this plan and its end, give it to [`RunState::absorb`] of the state that is kept.
     pub run: RunState,
+    /// What was done, apart from the state; none for a sign-in.
+    pub(crate) left: Option<Left>,
 }
 
 impl ApplyReport {
@@ -199,12 +202,27 @@ pub async fn apply<S: IdentityStore + ?Sized>(
         applier.settle(next, host);
         applier.judge(options);
     }
-    let outcomes: Vec<Outcome> =
-        applier.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::NotTried)).collect();
-    let run = plan.state_after(&outcomes, applier.stopped);
-    let report = ApplyReport { outcomes, stopped: applier.stopped, run };
+    let outcomes: Vec<Outcome> = std::mem::take(&mut applier.outcomes)
+        .into_iter()
+        .map(|outcome| outcome.unwrap_or(Outcome::NotTried))
+        .collect();
+    let left = plan.left_by(&outcomes, &applier.moved, applier.stopped);
+    let run = match &left {
+        Some(left) => plan.run.after(left),
+        None => plan.run.clone(),
+    };
+    let report = ApplyReport { outcomes, stopped: applier.stopped, run, left };
     host.tell(Event::Finished { applied: report.applied() });
     Ok(report)
+}
+
+/// Whether the store may have done it, whatever it answered.
+pub(crate) fn may_have_happened(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Applied | Outcome::Unknown => true,
+        Outcome::Failed(error) => error.is_transient(),
+        Outcome::Skipped { .. } | Outcome::NotTried => false,
+    }
 }
 
 /// What is known about each subject and each operation so far.
@@ -213,6 +231,8 @@ struct Applier<'p> {
     outcomes: Vec<Option<Outcome>>,
     /// Everything that was heard of an operation in parts, the worst last.
     parts: BTreeMap<usize, Part>,
+    /// How many members of each list have moved, or may have.
+    moved: BTreeMap<usize, u64>,
     told: usize,
     /// What gives a subject its record: its create, or its adoption.
     creates: BTreeMap<u32, usize>,
@@ -246,6 +266,7 @@ impl<'p> Applier<'p> {
             plan,
             outcomes: plan.operations.iter().map(|_| None).collect(),
             parts: BTreeMap::new(),
+            moved: BTreeMap::new(),
             told: 0,
             creates: creates.map(|(i, op)| (op.subject, i)).collect(),
             subjects: BTreeMap::new(),
@@ -372,6 +393,9 @@ impl<'p> Applier<'p> {
                 ErrorKind::QuotaExceeded => self.quota = true,
                 _ => {}
             }
+        }
+        if may_have_happened(&outcome) {
+            *self.moved.entry(prepared.op).or_default() += prepared.members.len() as u64;
         }
         match self.parts.get_mut(&prepared.op) {
             None => self.outcomes[prepared.op] = Some(outcome),

@@ -92,7 +92,8 @@ impl Default for GroupPolicy {
 
 /// Grace periods of users, by cause (rule D1). They delay only the delete or the deactivation of the record: memberships end
 /// at once. They count from the run that saw the cause first, over the [`RunState`](crate::RunState) that the host keeps; an
-/// identity that comes back within its period keeps its record.
+/// identity that comes back within its period keeps its record. A period for deleted objects should be shorter than the
+/// directory keeps their tombstones: once it can prove the deletion no more, the record is not deleted (rule C3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserGrace {

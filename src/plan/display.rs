@@ -149,7 +149,9 @@ impl fmt::Display for Operation<'_> {
                     f.write_str("; origin: sign-in → synced")?;
                 }
             }
-            Action::Adopt => write!(f, "+ adopt {subject}")?,
+            Action::Adopt => {
+                write!(f, "+ adopt {subject} as record {}", Escaped(subject.id().unwrap_or_default()))?;
+            }
             Action::Deactivate => write!(f, "- deactivate {subject}")?,
             Action::Reactivate => write!(f, "+ reactivate {subject}")?,
             Action::Delete => {

@@ -45,10 +45,8 @@ pub(super) struct PlanDocument {
     #[serde(default, skip_serializing_if = "is_false")]
     by_sign_in: bool,
     /// The limits that are set.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     counted: BTreeSet<LimitName>,
     /// What the next run is to be given.
-    #[serde(default)]
     run: RunState,
 }
 
@@ -291,6 +289,9 @@ impl PlanDocument {
         if self.format != FORMAT {
             return Err(format!("plan has format {}, this version reads format {FORMAT}", self.format));
         }
+        if !self.run.belongs_to(&self.issuer, &self.store) {
+            return Err("the state in the plan belongs to another issuer or store".to_owned());
+        }
         let mut mentioned: Vec<&SubjectDocument> = Vec::new();
         for operation in self.operations.iter().chain(self.held.iter().map(|held| &held.operation)) {
             mentioned.push(&operation.subject);
@@ -371,7 +372,9 @@ impl PlanDocument {
 fn check_order(operations: &[Op], subjects: &Subjects) -> Result<(), String> {
     let mut made: BTreeMap<u32, usize> = BTreeMap::new();
     for (position, op) in operations.iter().enumerate() {
-        if matches!(op.act, PlannedAct::Create { .. }) && made.insert(op.subject, position).is_some() {
+        if matches!(op.act, PlannedAct::Create { .. } | PlannedAct::Adopt)
+            && made.insert(op.subject, position).is_some()
+        {
             return Err(format!("operation {position} makes somebody for the second time"));
         }
     }
@@ -401,8 +404,8 @@ pub(super) fn plan_of(
 ) -> Result<Plan, String> {
     let document = PlanDocument {
         format: FORMAT,
-        issuer,
-        store,
+        issuer: issuer.clone(),
+        store: store.clone(),
         planned_at,
         extent: Extent::Full,
         operations: Vec::new(),
@@ -420,7 +423,7 @@ pub(super) fn plan_of(
         sensitive,
         by_sign_in: false,
         counted: BTreeSet::new(),
-        run: RunState::default(),
+        run: RunState::of(issuer, store),
     };
     document.into_plan()
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::document::{ActionName, OperationDocument, SubjectDocument, plan_of};
 use super::{FORMAT, Plan, TrippedLimit};
@@ -27,6 +28,7 @@ use crate::model::{Kind, Timestamp};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldSet {
+    #[serde(deserialize_with = "this_format")]
     format: u32,
     issuer: Issuer,
     store: String,
@@ -37,6 +39,15 @@ pub struct HeldSet {
     /// Attributes whose values are not shown as text (rule S2); the file holds them in full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sensitive: Vec<(Kind, String)>,
+}
+
+fn this_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        FORMAT => Ok(FORMAT),
+        other => {
+            Err(D::Error::custom(format_args!("held set has format {other}, this version reads {FORMAT}")))
+        }
+    }
 }
 
 impl Plan {
@@ -76,7 +87,7 @@ impl HeldSet {
     pub fn lines(&self) -> Result<Vec<String>, serde_json::Error> {
         let about = (self.issuer.clone(), self.store.clone(), self.shown_at);
         let plan = plan_of(self.operations.clone(), self.sensitive.clone(), about);
-        let plan = plan.map_err(serde::de::Error::custom)?;
+        let plan = plan.map_err(serde_json::Error::custom)?;
         Ok(plan.held().map(|held| held.operation.to_string()).collect())
     }
 
@@ -163,7 +174,7 @@ pub(super) fn keys(operations: &[OperationDocument]) -> Vec<Vec<ApprovedKey>> {
             ActionName::Adopt => vec![ApprovedKey::record("adopt", whom)],
             ActionName::Deactivate => vec![ApprovedKey::record("deactivate", whom)],
             ActionName::Reactivate => vec![ApprovedKey::record("reactivate", whom)],
-            ActionName::Delete => vec![ApprovedKey::record("delete", whom)],
+            ActionName::Delete => vec![ApprovedKey::delete(whom, operation.members_lost)],
             ActionName::AddMembers => {
                 members.map(|member| ApprovedKey::member("add", whom, self::whom(member))).collect()
             }

@@ -76,7 +76,7 @@ impl AccessImpact {
 
     /// How many users gain access.
     pub fn users_who_gain(&self) -> u64 {
-        self.gains.iter().map(|gain| gain.users).sum()
+        self.gains.iter().map(|gain| gain.users).fold(0, u64::saturating_add)
     }
 }
 

@@ -4,22 +4,28 @@ use std::collections::BTreeMap;
 
 use super::document::OperationDocument;
 use super::{Op, Plan, PlannedAct, held};
-use crate::apply::{Outcome, Stop};
+use crate::apply::{Outcome, Stop, may_have_happened};
 use crate::diff::Cause;
 use crate::flapping::{record_name, value_name, values_name};
 use crate::guard::{LimitName, is_ordinary_removal};
 use crate::id::SourceAnchor;
-use crate::model::Kind;
-use crate::run::{Done, Ended, RunState, Spent};
+use crate::model::{Kind, Timestamp};
+use crate::run::{Ended, Left, Spent};
 
 /// What counts together: the limit, and the group or the attribute that it is about.
 type Budget = (LimitName, Option<SourceAnchor>, Option<(Kind, String)>);
 
 impl Plan {
-    /// The state after this plan was applied with these outcomes. Linear in the operations.
-    pub(crate) fn state_after(&self, outcomes: &[Outcome], stopped: Option<Stop>) -> RunState {
+    /// What is left behind by applying this plan with these outcomes; `moved` tells, for lists, how many members may have moved.
+    /// None for a sign-in. Linear in the operations.
+    pub(crate) fn left_by(
+        &self,
+        outcomes: &[Outcome],
+        moved: &BTreeMap<usize, u64>,
+        stopped: Option<Stop>,
+    ) -> Option<Left> {
         if self.by_sign_in {
-            return self.run.clone();
+            return None;
         }
         let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Unknown);
         let nothing_works = !outcomes.iter().any(Outcome::is_applied) && outcomes.iter().any(failed);
@@ -30,16 +36,27 @@ impl Plan {
             Some(Stop::Cancelled) => Ended::Cancelled,
             Some(Stop::Unauthorized | Stop::FailureBudget) => Ended::Failed,
         };
-        let mut done = Done { ended, ..Done::default() };
+        let mut left = Left {
+            spent: Vec::new(),
+            written: Vec::new(),
+            created: Vec::new(),
+            approved: BTreeMap::new(),
+            ended,
+            extent: self.extent,
+            planned_at: self.planned_at,
+        };
         let mut spent: BTreeMap<Budget, u64> = BTreeMap::new();
-        for (op, outcome) in self.operations.iter().zip(outcomes) {
-            // Whatever may have happened has been spent; of a list that was skipped in part, all of it.
-            let happened = matches!(outcome, Outcome::Applied | Outcome::Unknown);
-            if op.approved.is_none() && (happened || matches!(outcome, Outcome::Skipped { .. })) {
-                self.spend(op, happened, &mut spent);
+        let mut used = Vec::new();
+        for (number, (op, outcome)) in self.operations.iter().zip(outcomes).enumerate() {
+            let moved = moved.get(&number).copied().unwrap_or(0);
+            let happened = moved > 0 || may_have_happened(outcome);
+            match op.approved {
+                Some(shown) if happened => used.push((number, shown)),
+                None if happened => self.spend(op, moved, &mut spent),
+                _ => {}
             }
             if outcome.is_applied() {
-                self.wrote(op, &mut done);
+                self.wrote(op, &mut left);
             }
         }
         let age = self.run.age();
@@ -50,30 +67,29 @@ impl Plan {
             count,
             age,
         });
-        done.spent = spent.collect();
-        self.used(outcomes, &mut done);
-        self.run.after(done, self.extent, self.planned_at)
+        left.spent = spent.collect();
+        self.note_used(&used, &mut left);
+        Some(left)
     }
 
     /// Adds what an operation takes from the budgets of the limits (rule D4).
-    fn spend(&self, op: &Op, happened: bool, spent: &mut BTreeMap<Budget, u64>) {
+    fn spend(&self, op: &Op, moved: u64, spent: &mut BTreeMap<Budget, u64>) {
         let subject = self.subject(op.subject);
         let (user, anchor) = (subject.kind() == Kind::User, subject.anchor().map(SourceAnchor::from));
         let mut add = |limit, group, attribute, count: u64| {
             if count > 0 && self.counted.contains(&limit) {
-                *spent.entry((limit, group, attribute)).or_default() += count;
+                let sum = spent.entry((limit, group, attribute)).or_default();
+                *sum = u64::saturating_add(*sum, count);
             }
         };
         match &op.act {
-            PlannedAct::RemoveMembers(members) if is_ordinary_removal(op.cause) => {
-                let count = members.len() as u64;
-                add(LimitName::RemovalsInAll, None, None, count);
+            PlannedAct::RemoveMembers(_) if is_ordinary_removal(op.cause) => {
+                add(LimitName::RemovalsInAll, None, None, moved);
                 if op.cause != Cause::GroupRetired {
-                    add(LimitName::RemovalsPerGroup, anchor, None, count);
+                    add(LimitName::RemovalsPerGroup, anchor, None, moved);
                 }
             }
-            PlannedAct::AddMembers(members) => add(LimitName::Grants, None, None, members.len() as u64),
-            _ if !happened => {}
+            PlannedAct::AddMembers(_) => add(LimitName::Grants, None, None, moved),
             PlannedAct::RemoveMembers(_) => {}
             PlannedAct::Delete if user => add(LimitName::UserDeletes, None, None, 1),
             PlannedAct::Delete => {
@@ -95,7 +111,7 @@ impl Plan {
     }
 
     /// Notes the values that were written, so that one which does not stay is noticed (rule A4).
-    fn wrote(&self, op: &Op, done: &mut Done) {
+    fn wrote(&self, op: &Op, left: &mut Left) {
         let subject = self.subject(op.subject);
         let (kind, anchor) = (subject.kind(), subject.anchor().unwrap_or_default());
         match &op.act {
@@ -104,28 +120,26 @@ impl Plan {
                     let value = value_name(change.new.iter().map(String::as_str));
                     (record_name(kind, anchor), change.attribute.clone(), value)
                 });
-                done.written.extend(values);
+                left.written.extend(values);
             }
             PlannedAct::Create { row, .. } => {
                 let values = self.values.row(*row as usize).iter();
-                done.created.push((record_name(kind, anchor), values_name(values)));
+                left.created.push((record_name(kind, anchor), values_name(values)));
             }
             _ => {}
         }
     }
 
-    /// Notes which approvals were used: each is good for one time (rule D5).
-    fn used(&self, outcomes: &[Outcome], done: &mut Done) {
-        if self.operations.iter().all(|op| op.approved.is_none()) {
+    /// Notes which approvals were used, by number of operation: each is good for one time (rule D5).
+    fn note_used(&self, used: &[(usize, Timestamp)], left: &mut Left) {
+        if used.is_empty() {
             return;
         }
         let documents: Vec<OperationDocument> = self.operations().map(OperationDocument::from).collect();
         let keys = held::keys(&documents);
-        for ((op, outcome), keys) in self.operations.iter().zip(outcomes).zip(keys) {
-            let Some(shown) = op.approved else { continue };
-            if matches!(outcome, Outcome::Applied | Outcome::Unknown) {
-                done.approved.extend(keys.iter().map(|key| (key.fingerprint(), shown)));
-            }
+        for &(number, shown) in used {
+            let keys = keys.get(number).into_iter().flatten();
+            left.approved.extend(keys.map(|key| (key.fingerprint(), shown)));
         }
     }
 }

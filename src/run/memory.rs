@@ -245,20 +245,21 @@ impl Seen {
 }
 
 /// What applying a plan adds.
-#[derive(Debug, Default)]
-pub(crate) struct Done {
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
     pub(crate) spent: Vec<Spent>,
     /// Record, attribute and value.
     pub(crate) written: Vec<(Fingerprint, String, Fingerprint)>,
     pub(crate) created: Vec<(Fingerprint, Fingerprint)>,
     pub(crate) approved: BTreeMap<Fingerprint, Timestamp>,
     pub(crate) ended: Ended,
+    pub(crate) extent: Extent,
+    pub(crate) planned_at: Timestamp,
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    #[default]
     Whole,
     /// The host stopped it.
     Cancelled,
@@ -271,42 +272,42 @@ impl RunState {
         self.clock.age()
     }
 
-    /// The state after a plan of this extent, made at this time, was applied.
-    pub(crate) fn after(&self, done: Done, extent: Extent, planned_at: Timestamp) -> Self {
+    /// This state, and what applying a plan has added to it.
+    pub(crate) fn after(&self, left: &Left) -> Self {
         let mut state = self.clone();
-        state.spent.extend(done.spent);
-        for (record, _) in &done.created {
+        state.spent.extend(left.spent.iter().cloned());
+        for (record, values) in &left.created {
             state.written.remove(record);
+            state.created.insert(*record, *values);
         }
-        state.created.extend(done.created);
-        for (record, attribute, value) in done.written {
-            let values = state.written.entry(record).or_default();
-            let known = values.entry(attribute).or_insert(WrittenValue { value, times: 0 });
-            if known.value != value {
-                *known = WrittenValue { value, times: 0 };
+        for (record, attribute, value) in &left.written {
+            let values = state.written.entry(*record).or_default();
+            let known = values.entry(attribute.clone()).or_insert(WrittenValue { value: *value, times: 0 });
+            if known.value != *value {
+                *known = WrittenValue { value: *value, times: 0 };
             }
             known.times = known.times.saturating_add(1);
         }
-        for (operation, shown) in done.approved {
-            let known = state.approved.entry(operation).or_insert(shown);
-            *known = shown.max(*known);
+        for (operation, shown) in &left.approved {
+            let known = state.approved.entry(*operation).or_insert(*shown);
+            *known = (*shown).max(*known);
         }
-        match done.ended {
+        match left.ended {
             Ended::Whole => {}
             Ended::Cancelled => return state,
             Ended::Failed => {
-                state.note_failure(planned_at);
+                state.note_failure(left.planned_at);
                 return state;
             }
         }
         state.runs.failures = 0;
         state.runs.failed = None;
-        let last = match extent {
+        let last = match left.extent {
             Extent::Full => &mut state.runs.full,
             Extent::NewEntitlements => &mut state.runs.new_entitlements,
             Extent::ProvenRemovals => return state,
         };
-        *last = Some(planned_at);
+        *last = (*last).max(Some(left.planned_at));
         state
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::apply::ApplyReport;
 use crate::approval::Approval;
 use crate::correlate::Reason;
 use crate::fingerprint::Fingerprint;
@@ -17,7 +18,7 @@ use crate::model::{Kind, Timestamp};
 use crate::options::Extent;
 use crate::source::SourceIdentity;
 use clock::Clock;
-pub(crate) use memory::{Done, Ended, Memory, Misfit, Seen, Spending};
+pub(crate) use memory::{Ended, Left, Memory, Misfit, Seen, Spending};
 
 /// The format of [`RunState`] that this version writes.
 const FORMAT: u32 = 1;
@@ -149,8 +150,9 @@ impl RunState {
         self.issuer.is_none()
     }
 
-    /// Pauses (rule I3): from `now` on no period and no window grows older, and [`apply`](crate::apply) refuses to write. Plans can
-    /// still be made. Nothing changes where it is paused already.
+    /// Pauses (rule I3): from `now` on no period and no window grows older, and [`apply`](crate::apply) refuses plans that are made
+    /// with this state. Plans can still be made. Nothing changes where it is paused already. A plan that was made before the
+    /// pause knows nothing of it: look at the kept state before you apply one, and [`absorb`](Self::absorb) its report.
     pub fn pause(&mut self, now: Timestamp) {
         self.clock.pause(now);
     }
@@ -169,6 +171,8 @@ impl RunState {
     /// grows older by it; without it everything stands still until the time that was told before is reached.
     pub fn accept_time(&mut self, now: Timestamp) {
         self.clock.set(now);
+        // Approvals that were used under the wrong time must not shut out those to come.
+        self.approved.values_mut().for_each(|shown| *shown = now.min(*shown));
     }
 
     /// Takes the next source as it is, whoever it says it is and however far it has come: after a domain was renamed, or its
@@ -176,6 +180,16 @@ impl RunState {
     pub fn accept_source(&mut self) {
         self.source = None;
         self.generations.clear();
+    }
+
+    /// Takes in what applying a plan has done, where this state is newer than the one that the plan was made with: another run was
+    /// planned or applied since, or somebody paused. All that was added here stays.
+    ///
+    /// Two reports of the same plan are two runs: absorb each once.
+    pub fn absorb(&mut self, report: &ApplyReport) {
+        if let Some(left) = &report.left {
+            *self = self.after(left);
+        }
     }
 
     /// Notes that a run ended without a report, so that the [`Schedule`](crate::Schedule) does not try again at once.
@@ -205,6 +219,17 @@ impl RunState {
     /// How many causes are known for taking a record out of use, whatever the policy does about them.
     pub fn causes(&self) -> usize {
         self.pending.len()
+    }
+
+    /// A state that remembers only whose it is.
+    pub(crate) fn of(issuer: Issuer, store: String) -> Self {
+        Self { issuer: Some(issuer), store: Some(store), ..Self::default() }
+    }
+
+    /// Whether it is one of this issuer and store, or (after a sign-in) of none.
+    pub(crate) fn belongs_to(&self, issuer: &Issuer, store: &str) -> bool {
+        self.issuer.as_ref().is_none_or(|known| known == issuer)
+            && self.store.as_ref().is_none_or(|known| known == store)
     }
 
     pub(crate) fn runs(&self) -> &Runs {
