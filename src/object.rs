@@ -196,9 +196,10 @@ impl Objects {
             || (self.kind == Kind::User
                 && facts.record != Record::None
                 && options.users.disabled_in_source == Deprovision::Delete
+                && facts.presence == Presence::Read
                 && facts.standing(Reason::DisabledInSource) == Standing::Open
                 && memory.is_pending(self.kind, links.anchor(node), Reason::DisabledInSource)
-                && !matches!(fate, Fate::Delete(_)));
+                && !matches!(fate, Fate::Delete(_) | Fate::LeaveAlone | Fate::Ignore));
         for (reason, deprovision) in waiting {
             let anchor = links.anchor(node);
             let left = grace_of(self.kind, reason, options)

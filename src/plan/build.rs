@@ -68,7 +68,10 @@ pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
     for &slot in &ordered.slots {
         emitter.emit(slot);
     }
-    let Emitter { operations, mut held, .. } = emitter;
+    let Emitter { mut operations, mut held, .. } = emitter;
+    for op in &mut operations {
+        op.was_held = decided.memory.was_held(|| held_name(op, &naming.subjects));
+    }
     let number = |kind, object| naming.number(Who::Object(kind, object));
     // The limits in an order that does not depend on that of the input (rule P2).
     let mut order: Vec<u32> = (0..judgement.trips.len() as u32).collect();

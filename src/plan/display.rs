@@ -201,7 +201,9 @@ fn names(f: &mut fmt::Formatter<'_>, sign: char, members: Members<'_>) -> fmt::R
 impl Operation<'_> {
     fn reason(&self) -> String {
         let approved = if self.is_approved() { ", approved" } else { "" };
-        format!("{}{approved}", why(self.cause()))
+        let held = self.was_held().map(|since| Period::of_seconds(self.plan.planned_at.since(since)));
+        let held = held.filter(|held| *held > Period::ZERO).map(|held| format!(", was held for {held}"));
+        format!("{}{approved}{}", why(self.cause()), held.unwrap_or_default())
     }
 
     fn values(

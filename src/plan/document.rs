@@ -112,6 +112,9 @@ pub(super) struct OperationDocument {
     /// For the delete of a group: managed members who lose it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) members_lost: u64,
+    /// Was held since then, and runs now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) was_held: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for OperationDocument {
@@ -173,6 +176,7 @@ impl From<Operation<'_>> for OperationDocument {
             after: operation.after().to_vec(),
             approved: operation.op.approved,
             members_lost: operation.members_lost(),
+            was_held: operation.was_held(),
         };
         let grouped = |attributes: crate::Attributes<'_>| {
             let mut map: IndexMap<String, Vec<String>> = IndexMap::new();
@@ -475,6 +479,7 @@ impl OperationDocument {
             after: self.after.clone(),
             approved: self.approved,
             loses: self.members_lost,
+            was_held: self.was_held,
         })
     }
 

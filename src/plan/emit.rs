@@ -64,7 +64,7 @@ impl Emitter<'_, '_> {
         let by = self.sequence.held.get(&number).cloned().unwrap_or_default();
         let loses = self.measured.lost_with(step);
         let approved = self.decided.approved.shown(number, None);
-        self.put(slot, Op { act, subject, cause, after: Vec::new(), approved, loses }, &by);
+        self.put(slot, Op { act, subject, cause, after: Vec::new(), approved, loses, was_held: None }, &by);
     }
 
     /// Splits a member list into what runs and what is held with the create or delete of a member (rule D5).
@@ -119,7 +119,11 @@ impl Emitter<'_, '_> {
             members.sort_unstable();
             let by = if waits { &held_by } else { &none };
             let (act, cause) = (act(members), step.cause);
-            self.put(slot, Op { act, subject, cause, after: Vec::new(), approved, loses: 0 }, by);
+            self.put(
+                slot,
+                Op { act, subject, cause, after: Vec::new(), approved, loses: 0, was_held: None },
+                by,
+            );
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) struct Op {
     pub(crate) approved: Option<Timestamp>,
     /// For the delete of a group: how many managed members lose it, and are not deleted themselves (rule D4).
     pub(crate) loses: u64,
+    /// Since when it was held, where it runs now.
+    pub(crate) was_held: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -312,6 +314,11 @@ impl<'p> Operation<'p> {
     /// Whether it runs because a person approved it (rule D5).
     pub fn is_approved(self) -> bool {
         self.op.approved.is_some()
+    }
+
+    /// Since which run it was held, where it runs now: because it was approved, or because it is within the limits by now.
+    pub fn was_held(self) -> Option<Timestamp> {
+        self.op.was_held
     }
 
     /// For the delete of a group: how many managed members lose it who are not deleted themselves.

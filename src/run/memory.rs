@@ -171,6 +171,14 @@ impl Memory {
         !used && self.now.since(shown) <= APPROVAL_LASTS.seconds()
     }
 
+    /// Since when an operation was held that runs now.
+    pub(crate) fn was_held(&self, operation: impl FnOnce() -> Fingerprint) -> Option<Timestamp> {
+        if self.idle || self.state.held.is_empty() {
+            return None;
+        }
+        self.state.held.get(&operation()).copied()
+    }
+
     /// Since when an operation is held: now, where it is new.
     pub(crate) fn held_since(&self, operation: Fingerprint) -> Timestamp {
         self.state.held.get(&operation).copied().unwrap_or(self.now)

@@ -316,6 +316,14 @@ fn the_plan_says_since_when_an_operation_is_held() {
     assert!(plan.held().all(|held| held.since.0 == 86_400));
     assert!(plan.to_string().contains("held for 2days"), "{plan}");
     assert!(!t.plan().held_set().to_string().contains("held for"));
+    // The limit is lifted, or grows with what it is measured against: what runs then was held, and says so.
+    t.options.guards.user_deletes = None;
+    let plan = t.plan();
+    assert!(
+        plan.to_string().contains("- delete user u7 [u7] (deleted in the source, was held for 2days)"),
+        "{plan}"
+    );
+    assert!(plan.operations().all(|operation| operation.was_held().is_some()));
 }
 
 #[test]
@@ -334,4 +342,57 @@ fn a_limit_that_trips_every_day_in_a_busy_tenant_holds_up_nothing_else() {
         // As the tenant grows, so does what it may lose: the limit clears by itself at thirty users.
         assert_eq!(lines.iter().any(|line| line.starts_with("held")), day < 20, "day {day}: {lines:?}");
     }
+}
+
+#[test]
+fn a_group_that_has_grown_since_is_not_deleted_under_the_approval() {
+    // rule D5: found in review
+    let mut w = World::new();
+    w.users(&many(10));
+    w.group("club", "u0");
+    w.group("other", "u0");
+    w.assign(&many(10));
+    w.assign("club");
+    w.options.guards = guards(|guards| guards.group_deletes = Some(Limit::new(Some(0), 0, 0)));
+    let mut t = Timeline::start(w);
+    t.delete("club");
+    let approval = t.held_file().approve();
+    let (club, member) = (t.id("club"), t.id("u1"));
+    t.put_member(&club, &member);
+    t.approvals = vec![approval];
+    assert_eq!(t.plan().len(), 0);
+    t.approvals = vec![t.held_file().approve()];
+    assert_eq!(t.lines()[0], "delete group club (DeletedInSource, approved)");
+}
+
+#[test]
+fn a_sign_in_uses_no_approval_up() {
+    // rules D5, J1
+    let mut t = ten();
+    t.options.guards = guards(|guards| guards.deactivations = Some(Limit::new(Some(0), 0, 0)));
+    t.edit("u1").disabled();
+    t.approvals = vec![t.held_file().approve()];
+    let mut run = identity_sync::Run::new(t.state.clone(), identity_sync::Timestamp(t.now));
+    run.approvals = t.approvals.clone();
+    let (anchor, host) = ("u1".into(), identity_sync::Host::default());
+    let signed = identity_sync::sign_in(&t.source, &t.store, &anchor, &t.options, &run, &host);
+    let signed = pollster::block_on(signed).unwrap();
+    assert_eq!(signed.report.run, t.state, "and changes nothing that is remembered");
+    assert!(signed.plan.operations().all(|operation| !operation.is_approved()));
+}
+
+#[test]
+fn a_file_of_another_format_is_refused_and_no_value_shows_in_debug() {
+    // rules D5, S2
+    let mut t = ten();
+    t.edit("u0").set("title", "SECRET");
+    t.options.guards.on_trip = OnTrip::Abort;
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    let mut file = serde_json::to_value(t.plan().held_set()).unwrap();
+    let run = identity_sync::Run::default().approving(t.held_file().approve());
+    assert!(!format!("{run:?} {:?}", t.held_file()).contains("SECRET"));
+    file["format"] = 99.into();
+    assert!(serde_json::from_value::<HeldSet>(file).is_err());
 }

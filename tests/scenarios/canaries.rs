@@ -11,6 +11,7 @@ fn watched() -> Timeline {
     w.users("ada bob canary");
     w.group("staff", "ada bob");
     w.group("bird", "");
+    w.group("third", "");
     w.assign("staff");
     w.options.canaries.users.insert("canary".into());
     w.options.canaries.groups.insert("bird".into());
@@ -110,4 +111,13 @@ fn an_older_replica_gives_no_plan() {
     t.source.generation = Some(Generation::new("dc1", 99));
     t.state.accept_source();
     assert_eq!(t.run()[0], "deactivate ada (DisabledInSource)");
+}
+
+#[test]
+fn an_empty_read_is_refused_with_a_canary_as_without() {
+    // rules C4, C6: found in review
+    let mut t = watched();
+    t.source.users.clear();
+    t.edit_group("staff").members("");
+    assert!(matches!(t.found(), Err(ReconcileError::Plan(PlanError::EmptySource { .. }))));
 }

@@ -230,3 +230,18 @@ fn a_just_in_time_user_who_is_gone_waits_like_any_other() {
     assert_eq!(t.run(), ["pending Delete user kim (DeletedInSource, day 0 to 30)", "kept user kim"]);
     assert_eq!(t.days(30).run(), ["delete user kim (DeletedInSource)"]);
 }
+
+#[test]
+fn an_unknown_account_state_gives_no_membership_back_within_the_period() {
+    // rules D1, A5: found in review
+    let mut w = staff();
+    w.options.users.disabled_in_source = Deprovision::Delete;
+    w.options.users.grace.disabled_in_source = Period::of_days(30);
+    let mut t = Timeline::start(w);
+    t.edit("eve").disabled();
+    assert_eq!(t.run()[0], "remove staff: eve (MemberLeaving)");
+    t.edit("eve").state(identity_sync::AccountState::Unknown);
+    assert!(t.days(1).plan().is_empty());
+    t.edit("eve").state(identity_sync::AccountState::Enabled);
+    assert_eq!(t.run(), ["add staff: eve (Entitled)"]);
+}

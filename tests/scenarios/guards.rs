@@ -275,3 +275,24 @@ fn whatever_is_held_is_what_remains_once_the_rest_was_applied() {
     assert!(w.run().is_success());
     assert_eq!(w.lines()[1..], held);
 }
+
+#[test]
+fn under_abort_many_tripped_limits_make_no_huge_plan() {
+    // rules S1, D5: found in review
+    let mut w = World::new();
+    w.users("a b c");
+    for i in 0..300 {
+        w.group(&format!("g{i:03}"), "a b c");
+        w.assign(&format!("g{i:03}"));
+    }
+    w.options.guards = Guards::off();
+    w.sync();
+    w.options.guards.removals_per_group = TWO.map(|_| Limit::new(Some(0), 0, 0));
+    w.options.guards.on_trip = OnTrip::Abort;
+    for i in 0..300 {
+        w.edit_group(&format!("g{i:03}")).members("a");
+    }
+    let plan = w.plan();
+    assert_eq!((plan.tripped().len(), plan.held().len()), (300, 300));
+    assert!(plan.held().all(|held| held.by().len() == 8));
+}

@@ -338,3 +338,30 @@ fn a_version_that_an_earlier_write_answered_replaces_the_planned_one() {
         assert_eq!(w.store.state().groups.len(), 1);
     }
 }
+
+#[test]
+fn a_plan_file_without_its_state_or_out_of_order_is_refused() {
+    // rules P1, D7, M7: found in review
+    let mut w = World::new();
+    w.users("a");
+    w.group("g", "a");
+    w.assign("g");
+    let file = serde_json::to_value(w.plan()).unwrap();
+    assert!(serde_json::from_value::<identity_sync::Plan>(file.clone()).is_ok());
+    for part in ["run", "counted"] {
+        let mut cut = file.clone();
+        cut.as_object_mut().unwrap().remove(part);
+        assert!(serde_json::from_value::<identity_sync::Plan>(cut).is_err(), "{part}");
+    }
+    let mut foreign = file.clone();
+    foreign["run"]["issuer"] = "other".into();
+    assert!(serde_json::from_value::<identity_sync::Plan>(foreign).is_err());
+    // Members before the creates that they need.
+    let mut turned = file.clone();
+    turned["operations"].as_array_mut().unwrap().reverse();
+    assert!(serde_json::from_value::<identity_sync::Plan>(turned).is_err());
+    let mut doubled = file;
+    let first = doubled["operations"][0].clone();
+    doubled["operations"].as_array_mut().unwrap().insert(0, first);
+    assert!(serde_json::from_value::<identity_sync::Plan>(doubled).is_err());
+}

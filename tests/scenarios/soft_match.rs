@@ -366,3 +366,61 @@ fn t4_names_that_only_fold_to_the_same_are_never_two_records_and_never_one_perso
     assert_eq!(w.lines(), ["create user 1 [userName=mıke] (Entitled)"]);
     assert_ne!(w.lines(), NOTHING);
 }
+
+/// A local account of somebody, and an attacker in the directory who has the victim's mail; so has the victim.
+fn takeover() -> World {
+    let mut w = World::with_store(adopting());
+    w.options.soft_match.users.insert("emails".into());
+    w.options.guards = Guards::off();
+    w.put(Kind::User, "V", record(&[("userName", "old-victim"), ("emails", "victim@x")]));
+    w.user("evil").set("mail", "victim@x");
+    w.user("victim").set("mail", "victim@x");
+    w.assign("evil victim");
+    w
+}
+
+#[test]
+fn t1_the_rightful_owner_counts_whatever_keeps_him_from_being_linked_now() {
+    // rule M3: T1, found in review
+    let cases: [fn(&mut World); 5] = [
+        |w| {
+            w.edit("victim").state(identity_sync::AccountState::Unknown);
+        },
+        |w| {
+            w.options.users.disabled_in_source = Deprovision::Delete;
+            w.edit("victim").disabled();
+        },
+        |w| {
+            w.options.protected.anchors.insert("victim".into());
+        },
+        |w| w.record(Kind::User, "linked", "victim", &[("userName", "victim")]),
+        |w| {
+            w.options.user_map.set("emails", "${proxyAddresses}").unwrap();
+            for i in 0..4_097 {
+                w.edit("victim").add("proxyAddresses", &format!("alias{i}@x"));
+            }
+            w.edit("victim").add("proxyAddresses", "victim@x");
+            w.edit("evil").add("proxyAddresses", "victim@x");
+        },
+    ];
+    for (number, case) in cases.into_iter().enumerate() {
+        let mut w = takeover();
+        case(&mut w);
+        let lines = w.lines();
+        assert!(!lines.iter().any(|line| line.starts_with("adopt")), "case {number}: {lines:?}");
+        w.run();
+        assert!(w.store.state().users["V"].external_ids.is_empty(), "case {number}");
+    }
+    // Alone he is the owner.
+    let mut w = takeover();
+    w.hide("evil");
+    w.unassign("evil");
+    assert_eq!(w.lines()[0], "adopt user victim as V (Matched)");
+}
+
+#[test]
+fn the_line_of_an_adoption_names_the_record() {
+    // rules P8, M3
+    let text = local().plan().to_string();
+    assert!(text.contains("+ adopt user Ada [ada] as record L1 (has no link"), "{text}");
+}

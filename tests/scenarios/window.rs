@@ -139,3 +139,92 @@ fn members_lost_with_a_group_are_spent_too() {
     t.delete("two");
     assert_eq!(t.hours(1).lines()[0], "limit RemovalsInAll: 10 + 10 > 18 of 120");
 }
+
+#[test]
+fn only_what_may_have_moved_is_spent() {
+    // rules D4, X1: found in review
+    let mut t = hundred();
+    t.options.guards.grants = Some(Limit::new(Some(40), 100, 0));
+    t.users("x1 x2 x3");
+    t.group("new", "x1 x2 x3");
+    t.assign("new");
+    // The name of the group is taken meanwhile: neither group nor memberships come about, however often it is tried.
+    for _ in 0..5 {
+        let plan = t.plan();
+        let taken = crate::world::record(&[("displayName", "new")]);
+        t.put(identity_sync::Kind::Group, "local", taken);
+        let report = t.apply(&plan).unwrap();
+        t.state = report.run;
+        t.store.state().groups.remove("local");
+        t.hours(1);
+    }
+    assert_eq!(t.plan().tripped(), []);
+    assert_eq!(t.run().iter().filter(|line| line.starts_with("add")).count(), 1);
+}
+
+#[test]
+fn a_list_that_went_out_in_part_is_spent_in_part() {
+    // rules D4, X1: found in review
+    let mut store = crate::world::capabilities();
+    store.members_per_write = 10;
+    let mut w = World { store: World::with_store(store).store, ..World::new() };
+    w.users(&many(0..100));
+    w.group("all", &many(0..100));
+    w.assign("all");
+    w.options.guards = guards(|guards| guards.window = Some(Window::default()));
+    let mut t = Timeline::start(w);
+    t.options.guards.removals_per_group = Some(Limit::new(Some(30), 100, 0));
+    t.edit_group("all").members(&many(30..100));
+    let plan = t.plan();
+    let refuse = crate::faulty::Fault::Refuse(identity_sync::ErrorKind::Invalid);
+    let faulty = crate::faulty::Scripted::new(&t.store, [(2, refuse)]);
+    let (options, host) = (identity_sync::ApplyOptions::default(), identity_sync::Host::default());
+    let report = identity_sync::apply(&plan, &faulty, &options, &host);
+    let report = pollster::block_on(report).unwrap();
+    assert!(!report.is_success());
+    t.state = report.run;
+    // Twenty have left; forty-five may, in all.
+    t.edit_group("all").members(&many(46..100));
+    assert_eq!(t.hours(1).lines()[0], "limit RemovalsPerGroup of all: 20 + 26 > 45 of 100");
+}
+
+#[test]
+fn reports_of_plans_that_overtook_each_other_are_taken_in_one_by_one() {
+    // rules D4, D7: found in review
+    let mut t = hundred();
+    t.options.guards.user_deletes = Some(Limit::new(Some(2), 100, 0));
+    delete(&mut t, 0..2);
+    let older = t.plan();
+    t.state.pause(identity_sync::Timestamp(t.now));
+    // The plan from before the pause is applied all the same; its report neither ends the pause nor is it lost.
+    let report = t.apply(&older).unwrap();
+    let mut kept = t.state.clone();
+    kept.absorb(&report);
+    assert!(kept.is_paused());
+    kept.resume(identity_sync::Timestamp(t.now));
+    t.state = kept;
+    delete(&mut t, 2..4);
+    assert_eq!(t.hours(1).lines()[0], "limit UserDeletes: 2 + 2 > 3 of 100");
+}
+
+#[test]
+fn a_window_over_many_groups_and_runs_is_judged_in_near_linear_time() {
+    // rule S1: found in review
+    let mut w = World::new();
+    w.users("a b");
+    let groups: Vec<String> = (0..2_000).map(|i| format!("g{i}")).collect();
+    for group in &groups {
+        w.group(group, "a b");
+        w.assign(group);
+    }
+    w.options.guards = guards(|guards| guards.window = Some(Window::default()));
+    let mut t = Timeline::start(w);
+    t.options.guards.removals_per_group = Some(Limit::new(None, 100, 10));
+    for members in ["a", "a b", "a", "a b", "a"] {
+        for group in &groups {
+            t.edit_group(group).members(members);
+        }
+        t.hours(1).run();
+    }
+    assert!(t.plan().is_empty());
+}

@@ -54,6 +54,8 @@ impl<'a> Approved<'a> {
 /// Knows the anchors of records, for keys and for what is remembered of an operation.
 pub struct Names<'a> {
     pub records: &'a BTreeMap<&'a str, Managed<'a>>,
+    /// How many members each group would lose with its delete: whoever approves it has seen so many.
+    pub lost: BTreeMap<String, usize>,
 }
 
 impl Names<'_> {
@@ -82,6 +84,10 @@ impl Names<'_> {
         self.key("update", id) + " " + &change_text(changes)
     }
 
+    pub fn delete_key(&self, id: &str) -> String {
+        format!("{} {}", self.key("delete", id), self.lost.get(id).copied().unwrap_or(0))
+    }
+
     pub fn key(&self, action: &str, id: &str) -> String {
         let (kind, anchor) = self.subject(id);
         format!("{action} {kind} {anchor} {id}")
@@ -106,7 +112,7 @@ impl Names<'_> {
             | Operation::TempUpdate { id, changes } => self.update_key(id, changes),
             Operation::Deactivate(id) => self.key("deactivate", id),
             Operation::Reactivate(id) => self.key("reactivate", id),
-            Operation::DeleteUser(id) | Operation::DeleteGroup(id) => self.key("delete", id),
+            Operation::DeleteUser(id) | Operation::DeleteGroup(id) => self.delete_key(id),
             Operation::AddMembers { group, members } => {
                 return members.iter().map(|member| self.add_key(group, member)).collect();
             }

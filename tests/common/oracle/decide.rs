@@ -1,10 +1,10 @@
 //! Puts the plan together, step by step.
 
-use super::super::world::{Extent, World};
+use super::super::world::{Deprovision, Extent, World};
 use super::approvals::{Approval, Approved, Names};
 use super::emit::{Draft, emit, reactivated};
-use super::facts::{Fate, Managed, managed_records};
-use super::fates::settle;
+use super::facts::{Fate, Managed, listed_members, managed_records};
+use super::fates::{Cause, Shown, settle, shown};
 use super::holding::{Op, idle_releases, name_edges, object_edges, with_dependents};
 use super::limits;
 use super::members::{additions, removals};
@@ -30,12 +30,13 @@ pub fn decide(
     if after.meet(world) {
         return Err(Refusal::OlderSource);
     }
+    let given = world;
     let world = effective(world, &mut diagnostics);
 
     // What is there, before anything is adopted.
     let view = View::of(&world);
     let linked_before = managed_records(&view);
-    refuse_reads(&view, &linked_before)?;
+    refuse_reads(&view, given, &linked_before)?;
     if memory.latest.is_none() && !linked_before.is_empty() {
         diagnostics.insert("no_memory".to_owned());
     }
@@ -53,6 +54,7 @@ pub fn decide(
     after.observe(&view, &records, now);
     let due = after.due(&view, &records);
     settle(&view, &mut records, &due);
+    stay_cut_off(&view, &mut records, &after);
 
     let users = writes::writes(&view, &records, Kind::User, &mut after, &mut diagnostics);
     let groups = writes::writes(&view, &records, Kind::Group, &mut after, &mut diagnostics);
@@ -60,7 +62,7 @@ pub fn decide(
     let additions = additions(&view, &records, &users, &groups);
     let draft = Draft::new(&view, &records, &adoptions, users, groups, removals, additions);
 
-    let names = Names { records: &records };
+    let names = Names { records: &records, lost: lost(&view, &records) };
     let approved = Approved::new(memory, approvals);
     let ops = draft.ops();
     let free: BTreeSet<Op> =
@@ -160,13 +162,42 @@ fn effective(world: &World, diagnostics: &mut BTreeSet<String>) -> World {
 }
 
 /// Rules C4 and C5.
-fn refuse_reads(view: &View<'_>, records: &BTreeMap<&str, Managed<'_>>) -> Result<(), Refusal> {
+/// How many members each group would lose by its delete who are not deleted themselves.
+fn lost(view: &View<'_>, records: &BTreeMap<&str, Managed<'_>>) -> BTreeMap<String, usize> {
+    let stays = |id: &&str| {
+        records.get(id).is_some_and(|member| member.kind == Kind::Group || member.fate != Fate::Deleted)
+    };
+    let groups = records.values().filter(|record| record.kind == Kind::Group);
+    groups
+        .map(|group| {
+            (group.id.to_owned(), listed_members(view.world, group.id).iter().filter(|id| stays(id)).count())
+        })
+        .collect()
+}
+
+/// Whom a cause would delete stays cut off while nothing contradicts it, also where his state cannot be read today.
+fn stay_cut_off(view: &View<'_>, records: &mut BTreeMap<&str, Managed<'_>>, memory: &Memory) {
+    let would_delete = view.world.options.users.disabled_in_source == Deprovision::Delete;
+    for record in records.values_mut().filter(|record| record.kind == Kind::User && would_delete) {
+        let key = (Kind::User, record.anchor().to_owned(), Cause::DisabledInSource);
+        let open = shown(view, record, Cause::DisabledInSource) == Shown::Open;
+        let judged = record.read && !matches!(record.fate, Fate::Untouched | Fate::Deleted);
+        record.leaving |= open && judged && memory.pending.contains_key(&key);
+    }
+}
+
+/// Empty reads are those that the source gave as complete: a missing canary does not make them partial first.
+fn refuse_reads(
+    view: &View<'_>,
+    given: &World,
+    records: &BTreeMap<&str, Managed<'_>>,
+) -> Result<(), Refusal> {
     let world = view.world;
     let holds = |kind| records.values().any(|record| record.kind == kind);
     if !world.store.complete {
         return Err(Refusal::PartialStore);
     }
-    let source = &world.source;
+    let source = &given.source;
     let options = &world.options;
     if source.users_complete && source.users.is_empty() && holds(Kind::User) && !options.allow_empty_users {
         return Err(Refusal::EmptySource(Kind::User));

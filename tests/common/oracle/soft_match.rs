@@ -44,7 +44,10 @@ fn of_kind(view: &View<'_>, kind: Kind, named: &[String], result: &mut Adoptions
     let records = records(view.world, kind);
     let mut candidates: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut doubtful: BTreeSet<&str> = BTreeSet::new();
-    for anchor in missing_objects(view, kind) {
+    // Whoever else may be the right one, whatever becomes of him in this plan.
+    let mut rivals: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let missing = missing_objects(view, kind);
+    for anchor in contenders(view, kind) {
         let Some((attributes, unreadable, _)) = row_of(view, kind, anchor) else { continue };
         let wanted = map_attributes(map, schema, attributes, unreadable);
         let shares = |record: &&Record<'_>| {
@@ -55,6 +58,10 @@ fn of_kind(view: &View<'_>, kind: Kind, named: &[String], result: &mut Adoptions
             })
         };
         let matching: Vec<&Record<'_>> = records.iter().filter(shares).collect();
+        if !missing.contains(&anchor) {
+            rivals.extend(matching.iter().map(|record| (record.id, anchor)));
+            continue;
+        }
         let free = matching.iter().filter(|record| !record.linked).map(|record| record.id).collect();
         candidates.insert(anchor, free);
         if matching.iter().any(|record| record.linked) {
@@ -65,7 +72,7 @@ fn of_kind(view: &View<'_>, kind: Kind, named: &[String], result: &mut Adoptions
         let wanted_by = |id: &&str| candidates.values().filter(|others| others.contains(*id)).count();
         let Some(id) = ids.first() else { continue };
         let active = records.iter().any(|record| record.id == *id && record.active);
-        if ids.len() > 1 || wanted_by(id) > 1 {
+        if ids.len() > 1 || wanted_by(id) > 1 || rivals.iter().any(|(record, _)| record == id) {
             result.barred.insert((*anchor).to_owned());
         } else if view.world.options.extent == Extent::NewEntitlements
             && kind == Kind::User
@@ -79,6 +86,23 @@ fn of_kind(view: &View<'_>, kind: Kind, named: &[String], result: &mut Adoptions
             result.adopted.insert((*id).to_owned(), (kind, (*anchor).to_owned()));
         }
     }
+}
+
+/// All objects of the kind that were read and are linked to a record of it, or entitled without a link.
+fn contenders<'a>(view: &View<'a>, kind: Kind) -> BTreeSet<&'a str> {
+    let world = view.world;
+    let ours = |ids: &'a [(String, String)]| {
+        ids.iter()
+            .filter(|(issuer, _)| *issuer == world.options.issuer)
+            .map(|(_, value)| value.as_str())
+            .min()
+    };
+    let linked: Vec<&str> = match kind {
+        Kind::User => world.store.users.iter().filter_map(|user| ours(&user.external_ids)).collect(),
+        Kind::Group => world.store.groups.iter().filter_map(|group| ours(&group.external_ids)).collect(),
+    };
+    let entitled = view.entitled.iter().copied().filter(|anchor| view.links_of(anchor).is_empty());
+    entitled.chain(linked).filter(|anchor| row_of(view, kind, anchor).is_some()).collect()
 }
 
 /// Entitled objects that were read, have no record, and would get one.
