@@ -14,7 +14,8 @@
 //! as it stays the same for one more look; an assignment that somebody gave or took back; the end of a pause. `sync pause` and
 //! `sync resume` are heeded within a look, also while it is writing; `look_every` in the configuration says how often it looks.
 //!
-//! Each run is one line on the standard output. An error is such a line, too, and the schedule says when to try again. Ctrl-C and
+//! Each run is one line on the standard output, and a line for each note where they are others than after the run before. An
+//! error is such a line, too, and the schedule says when to try again. Ctrl-C and
 //! SIGTERM let the write at hand end, keep what was done, and stop; killing it is as safe, since the next run finds out.
 //!
 //! **One run at a time.** What is kept between runs has one place in the store, and the last who writes it wins. Between its runs
@@ -44,6 +45,7 @@ mod common;
 
 use common::config::Config;
 use common::progress::Bar;
+use common::review::note;
 use common::{Trouble, memory, time};
 
 const USAGE: &str = "usage: daemon [--config F] [--once] [--now T]";
@@ -128,6 +130,8 @@ struct Daemon {
     config_watch: Watch,
     assigned: Vec<Principal>,
     was_paused: bool,
+    /// What the last plan had for a person to know.
+    notes: Vec<String>,
 }
 
 impl Daemon {
@@ -144,6 +148,7 @@ impl Daemon {
             clock: Clock::starting_at(arguments.now),
             once: arguments.once,
             was_paused: false,
+            notes: Vec::new(),
         })
     }
 
@@ -278,12 +283,17 @@ impl Daemon {
             Extent::Full => "full run",
             _ => "new entitlements",
         };
-        let (text, code) = match done {
-            Ok(Ok(done)) => (done.text, done.code),
-            Ok(Err(error)) => (format!("error: {}", common::line(&error)), 1),
-            Err(panicked) => (format!("error: {panicked}"), 1),
+        let (text, code, notes) = match done {
+            Ok(Ok(done)) => (done.text, done.code, Some(done.notes)),
+            Ok(Err(error)) => (format!("error: {}", common::line(&error)), 1, None),
+            Err(panicked) => (format!("error: {panicked}"), 1, None),
         };
         self.log(&format!("{what}: {text}; {took} ms"));
+        // They repeat from run to run: shown where they are others than before.
+        if let Some(notes) = notes.filter(|notes| *notes != self.notes) {
+            notes.iter().for_each(|note| self.log(&format!("note: {note}")));
+            self.notes = notes;
+        }
         ExitCode::from(code)
     }
 
@@ -305,6 +315,7 @@ struct Job {
 struct Done {
     text: String,
     code: u8,
+    notes: Vec<String>,
 }
 
 impl Job {
@@ -314,7 +325,8 @@ impl Job {
         let tried = self.reconcile_and_apply(&run).await;
         let (state, done) = match tried {
             Ok((plan, report)) => {
-                let done = Done { text: summary(&plan, &report), code: code(&plan, &report) };
+                let notes = plan.diagnostics().iter().map(note).collect();
+                let done = Done { text: summary(&plan, &report), code: code(&plan, &report), notes };
                 (report.run, Ok(done))
             }
             Err(error) => {
@@ -333,7 +345,8 @@ impl Job {
         let source = self.config.source(run.now)?;
         let mut options = self.config.options.clone();
         options.extent = self.extent;
-        let found = reconcile(&source, &*self.store, &*self.store, &options, run, &host).await?;
+        let found = reconcile(&source, &*self.store, &*self.store, &options, run, &host).await;
+        let found = found.map_err(common::advise)?;
         let mut how = ApplyOptions::default();
         how.issuer = Some(self.config.issuer.clone());
         let report = apply(&found.plan, &*self.store, &how, &host).await?;
@@ -344,11 +357,12 @@ impl Job {
 fn summary(plan: &Plan, report: &ApplyReport) -> String {
     let failed = report.outcomes.iter().filter(|outcome| !outcome.is_applied()).count();
     let mut text = format!(
-        "{} applied, {failed} not applied, {} held, {} pending, {} blocked",
+        "{} applied, {failed} not applied, {} held, {} pending, {} blocked, {} notes",
         report.applied(),
         plan.held().len(),
         plan.pending().len(),
-        plan.blocked().len()
+        plan.blocked().len(),
+        plan.diagnostics().len()
     );
     for limit in plan.tripped() {
         text += &format!("; limit: {limit}");

@@ -17,7 +17,8 @@
 //! | `lock NAME`, `unlock NAME` | makes a record inactive as an administrator does, or takes that back |
 //! | `pause`, `resume` | from now on nothing is written, and no period grows older |
 //! | `status` | last and next runs, and what is planned, held and waiting |
-//! | `accept-source` | the next export may come from another domain, or be an older one |
+//! | `accept-source` | the next export may come from another domain |
+//! | `accept-time` | time goes on from now, after a run that told a later one by mistake |
 //! | `forget-state` | forgets what earlier runs left: all periods start anew. For a state that cannot be read any more |
 //!
 //! | Argument | Meaning |
@@ -27,14 +28,16 @@
 //! | `--extent X` | `plan`, `apply`, `held`: `full` (default), `new_entitlements` (only what gives access) or `proven_removals` |
 //! | `--approve F` | `plan`, `apply`: a file of held operations, cut down to what shall run; as often as there are some |
 //! | `--and-rest` | `apply --approve`: also where that lets something run which is held now and was taken out of the file |
-//! | `--no-state` | `plan`, `held`: what was seen is not kept for the next run |
+//! | `--keep` | `plan`, `held`: what was seen is kept for the next run, as `apply` does it; grace periods start with it |
+//! | `--no-state` | `plan`, `held`: the opposite, which is the default |
+//! | `--and-resume` | `forget-state`: also during a pause, which ends by it |
 //! | `--json` | `plan`: the plan as JSON |
 //! | `--out F`, `--in F`, `--only N,N-N` | `held`: write to a file; show a file in place of a new plan; only these numbers |
 //!
-//! A NAME is an anchor, or what somebody is called: `cn`, `sAMAccountName`, `userPrincipalName` or `mail`; for `lock` and `unlock` the
-//! id, `userName` or `displayName` of a record.
+//! A NAME is an anchor, or what somebody is called: `cn`, `sAMAccountName`, `userPrincipalName` or `mail`; for `lock` and `unlock` also
+//! the id, `userName` or `displayName` of a record. An argument that the verb does not use is an error.
 //!
-//! Exit code 0: nothing to do. 2: something to do (`plan`, `held`, `status`), or something was done (`apply`); `explain`: no access;
+//! Exit code 0: nothing to do, also where removals are blocked. 2: something to do (`plan`, `held`, `status`), or something was done (`apply`); `explain`: no access;
 //! `sign-in`: may not come in. 3: a limit holds something. 1: an error, which is one line on the error stream.
 
 use std::path::PathBuf;
@@ -42,9 +45,9 @@ use std::process::ExitCode;
 
 use identity_sync::adapter::sqlite::SqliteStore;
 use identity_sync::{
-    ApplyOptions, Assignments, Due, Escaped, Explanation, Extent, ExternalId, Host, Members, Principal,
-    Reconciliation, Run, SourceAnchor, StoreCapabilities, StoreSnapshot, Timestamp, apply, plan, reconcile,
-    sign_in,
+    ApplyOptions, Assignments, Diagnostic, Due, Escaped, Explanation, Extent, ExternalId, Host,
+    IdentityStore as _, Members, Plan, Principal, Reconciliation, Run, SourceAnchor, StoreCapabilities,
+    StoreId, StoreSnapshot, Timestamp, Write, WriteBatch, apply, plan, reconcile, sign_in,
 };
 
 #[path = "common/mod.rs"]
@@ -55,12 +58,40 @@ use common::config::Config;
 use common::people::{People, read_all};
 use common::progress::Bar;
 use common::records::Records;
-use common::review::{code, extent_name, refuse_rest, show_held, show_plans_for};
+use common::review::{
+    code, extent_name, hint, list_held, note, plan_text, refuse_rest, show_held, show_plans_for,
+};
 use common::{Trouble, memory, time};
 
 const USAGE: &str = "usage: sync [--config F] [--now T] plan|apply|held|assign|unassign|assignments|explain|\
-                     sign-in|users|groups|lock|unlock|pause|resume|status|accept-source|forget-state [NAME...] \
-                     [--extent X] [--approve F]... [--and-rest] [--no-state] [--json] [--out F] [--in F] [--only N,N-N]";
+                     sign-in|users|groups|lock|unlock|pause|resume|status|accept-source|accept-time|forget-state [NAME...] \
+                     [--extent X] [--approve F]... [--and-rest] [--keep] [--json] [--out F] [--in F] [--only N,N-N] \
+                     [--and-resume]";
+
+const VERBS: [&str; 19] = [
+    "plan",
+    "apply",
+    "held",
+    "assign",
+    "unassign",
+    "assignments",
+    "explain",
+    "sign-in",
+    "users",
+    "groups",
+    "lock",
+    "unlock",
+    "pause",
+    "resume",
+    "status",
+    "accept-source",
+    "accept-time",
+    "forget-state",
+    "help",
+];
+
+/// By how many seconds an earlier run may have told a later time: clocks of two machines differ.
+const CLOCKS_DIFFER: u64 = 60;
 
 fn main() -> ExitCode {
     let done = common::words().and_then(Arguments::read).and_then(|arguments| {
@@ -85,10 +116,12 @@ struct Arguments {
     now: Option<Timestamp>,
     verb: String,
     names: Vec<String>,
-    extent: Extent,
+    extent: Option<Extent>,
     approve: Vec<String>,
     and_rest: bool,
+    keep: bool,
     no_state: bool,
+    and_resume: bool,
     json: bool,
     out: Option<String>,
     held_in: Option<String>,
@@ -107,10 +140,12 @@ impl Arguments {
                 "--extent" => {
                     let name = value()?;
                     let extent = serde_json::from_value(name.as_str().into());
-                    arguments.extent = extent.map_err(|_| format!("there is no extent {name}"))?;
+                    arguments.extent = Some(extent.map_err(|_| format!("there is no extent {name}"))?);
                 }
                 "--approve" => arguments.approve.push(value()?),
                 "--and-rest" => arguments.and_rest = true,
+                "--keep" => arguments.keep = true,
+                "--and-resume" => arguments.and_resume = true,
                 "--no-state" => arguments.no_state = true,
                 "--json" => arguments.json = true,
                 "--out" => arguments.out = Some(value()?),
@@ -123,7 +158,50 @@ impl Arguments {
                 _ => arguments.names.push(word),
             }
         }
-        if arguments.verb.is_empty() { Err(USAGE.into()) } else { Ok(arguments) }
+        if arguments.verb.is_empty() {
+            return Err(USAGE.into());
+        }
+        arguments.check()?;
+        Ok(arguments)
+    }
+
+    /// Whoever gives an argument relies on it: one that would be overlooked is an error.
+    fn check(&self) -> Result<(), Trouble> {
+        let verb = self.verb.as_str();
+        if !VERBS.contains(&verb) {
+            return Err(format!("there is no verb {verb}; {USAGE}").into());
+        }
+        let flags: [(&str, bool, &[&str]); 10] = [
+            ("--extent", self.extent.is_some(), &["plan", "apply", "held"]),
+            ("--approve", !self.approve.is_empty(), &["plan", "apply"]),
+            ("--and-rest", self.and_rest, &["apply"]),
+            ("--keep", self.keep, &["plan", "held"]),
+            ("--no-state", self.no_state, &["plan", "held"]),
+            ("--json", self.json, &["plan"]),
+            ("--out", self.out.is_some(), &["held"]),
+            ("--in", self.held_in.is_some(), &["held"]),
+            ("--only", self.only.is_some(), &["held"]),
+            ("--and-resume", self.and_resume, &["forget-state"]),
+        ];
+        for (flag, given, verbs) in flags {
+            if given && verb != "help" && !verbs.contains(&verb) {
+                return Err(format!("{verb} has no {flag}; it goes with {}", verbs.join(", ")).into());
+            }
+        }
+        let contradictions = [
+            (self.keep && self.no_state, "--keep and --no-state contradict each other"),
+            (self.and_rest && self.approve.is_empty(), "--and-rest goes with --approve only"),
+            (self.held_in.is_some() && self.extent.is_some(), "--in shows a file: --extent has no use there"),
+            (self.held_in.is_some() && self.keep, "--in shows a file: there is nothing to --keep"),
+        ];
+        match contradictions.into_iter().find(|(given, _)| *given) {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        self.extent.unwrap_or_default()
     }
 
     /// The names of a verb that needs some.
@@ -147,7 +225,13 @@ fn numbers(text: &str) -> Result<Vec<(usize, usize)>, Trouble> {
     let pair = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |text: &str| text.trim().parse().map_err(|_| format!("no list of numbers: {text}"));
-        Ok::<_, Trouble>((number(first)?, number(last)?))
+        let (first, last) = (number(first)?, number(last)?);
+        if first == 0 || first > last {
+            return Err(
+                format!("no numbers from {first} to {last}: they start at 1, the lower one first").into()
+            );
+        }
+        Ok::<_, Trouble>((first, last))
     };
     text.split(',').map(pair).collect()
 }
@@ -194,18 +278,14 @@ impl Operator {
             "accept-source" => {
                 self.change(|state, _| state.accept_source(), "the next export is taken for the right one")
             }
-            "forget-state" => {
-                let was = self.store.forget_run_state(&self.config.issuer)?;
-                say!(
-                    "{}",
-                    if was {
-                        "forgotten: all periods and limits over time start anew"
-                    } else {
-                        "nothing was kept"
-                    }
+            "accept-time" => {
+                let now = time::show(self.now);
+                let done = format!(
+                    "time goes on from {now}. Periods that ended under the later time stay ended: look at `sync plan` before `apply`"
                 );
-                Ok(ExitCode::SUCCESS)
+                self.change(|state, now| state.accept_time(now), &done)
             }
+            "forget-state" => self.forget(arguments.and_resume),
             verb => Err(format!("there is no verb {verb}; {USAGE}").into()),
         }
     }
@@ -223,26 +303,35 @@ impl Operator {
         let mut options = self.config.options.clone();
         options.extent = extent;
         let host = Host::new();
-        Ok(reconcile(&source, &self.store, &self.store, &options, run, &host).await?)
+        let found = reconcile(&source, &self.store, &self.store, &options, run, &host).await;
+        found.map_err(common::advise)
     }
 
     async fn plan(&self, arguments: &Arguments) -> Result<ExitCode, Trouble> {
         let run = self.run(&arguments.approve)?;
-        let found = self.decide(&run, arguments.extent).await?;
-        if !arguments.no_state {
+        let found = self.decide(&run, arguments.extent()).await?;
+        if arguments.keep {
             memory::keep(&self.store, &self.config.issuer, &run, found.run, self.now)?;
         }
         if arguments.json {
             say!("{}", serde_json::to_string_pretty(&found.plan)?);
         } else {
-            common::show(&found.plan);
+            common::show(&plan_text(&found.plan));
         }
+        hint(&found.plan);
         Ok(code(&found.plan))
     }
 
     async fn apply(&self, arguments: &Arguments) -> Result<ExitCode, Trouble> {
         let run = self.run(&arguments.approve)?;
-        let done = self.try_apply(&run, arguments).await;
+        let done = match self.decide(&run, arguments.extent()).await {
+            Ok(found) => {
+                // A slip in `--now` is no run that failed.
+                self.refuse_past(&found.plan)?;
+                self.try_apply(&run, found, arguments).await
+            }
+            Err(error) => Err(error),
+        };
         if done.is_err() && !run.state.is_paused() {
             let mut state = run.state.clone();
             state.note_failure(self.now);
@@ -251,11 +340,31 @@ impl Operator {
         done
     }
 
-    async fn try_apply(&self, run: &Run, arguments: &Arguments) -> Result<ExitCode, Trouble> {
-        let found = self.decide(run, arguments.extent).await?;
-        common::show(&found.plan);
+    /// Where an earlier run told a later time, no period would grow older, for as long as that takes.
+    fn refuse_past(&self, plan: &Plan) -> Result<(), Trouble> {
+        for diagnostic in plan.diagnostics() {
+            let Diagnostic::ClockWentBack { latest } = diagnostic else { continue };
+            if latest.since(self.now) > CLOCKS_DIFFER {
+                let (latest, now) = (time::show(*latest), time::show(self.now));
+                return Err(format!(
+                    "nothing was written: an earlier run told {latest}, and now it is {now}; if the earlier one was wrong, \
+                     `sync accept-time` goes on from now, but periods that ended by it stay ended (see `plan`)"
+                )
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_apply(
+        &self,
+        run: &Run,
+        found: Reconciliation,
+        arguments: &Arguments,
+    ) -> Result<ExitCode, Trouble> {
+        common::show(&plan_text(&found.plan));
         if !run.approvals.is_empty() && !arguments.and_rest {
-            let before = self.decide(&Run::new(run.state.clone(), self.now), arguments.extent).await?;
+            let before = self.decide(&Run::new(run.state.clone(), self.now), arguments.extent()).await?;
             refuse_rest(&before.plan, &found.plan)?;
         }
         let bar = Bar::new();
@@ -265,6 +374,7 @@ impl Operator {
         let (text, success) = (report.to_string(), report.is_success());
         memory::keep(&self.store, &self.config.issuer, run, report.run, self.now)?;
         say!("report: {text}");
+        hint(&found.plan);
         if success { Ok(code(&found.plan)) } else { Err("not everything was applied; run it again".into()) }
     }
 
@@ -273,14 +383,18 @@ impl Operator {
             Some(file) => memory::held_set(file)?,
             None => {
                 let run = self.run(&[])?;
-                let found = self.decide(&run, arguments.extent).await?;
-                if !arguments.no_state {
+                let found = self.decide(&run, arguments.extent()).await?;
+                if arguments.keep {
                     memory::keep(&self.store, &self.config.issuer, &run, found.run, self.now)?;
                 }
                 found.plan.held_set()
             }
         };
         if let Some(only) = &arguments.only {
+            let last = only.iter().map(|&(_, last)| last).max().unwrap_or_default();
+            if last > held.len() {
+                return Err(format!("there is no number {last}: {} operations are held", held.len()).into());
+            }
             held = held.only(|at| only.iter().any(|&(first, last)| (first..=last).contains(&(at + 1))));
         }
         show_held(&held)?;
@@ -428,8 +542,9 @@ impl Operator {
         };
         let source = self.config.source(self.now)?;
         let (run, host) = (self.run(&[])?, Host::new());
-        let signed = sign_in(&source, &self.store, &anchor, &self.config.options, &run, &host).await?;
-        common::show(&signed.plan);
+        let signed = sign_in(&source, &self.store, &anchor, &self.config.options, &run, &host).await;
+        let signed = signed.map_err(common::advise)?;
+        common::show(&plan_text(&signed.plan));
         if !signed.report.is_success() {
             say!("report: {}", signed.report);
         }
@@ -464,11 +579,34 @@ impl Operator {
 
     async fn set_active(&self, name: &str, lock: Lock) -> Result<ExitCode, Trouble> {
         let records = Records::read(&self.store).await?;
-        let user = records.find(name)?;
+        // To lock somebody must not depend on an export that can be read.
+        let people = self.people().await;
+        let anchor = people.as_ref().ok().and_then(|people| people.find(name).ok());
+        let user = match (records.find_with(name, &self.config.issuer, anchor.as_ref()), &people) {
+            (Ok(user), _) => user,
+            (Err(error), Ok(_)) => return Err(error.into()),
+            (Err(error), Err(unread)) => {
+                return Err(
+                    format!("{error}, and only records could be searched: {}", common::line(unread)).into()
+                );
+            }
+        };
         if lock == Lock::Open && user.state() == "inactive" {
             return Err(
                 format!("{} is not locked: the sync made him inactive; see `explain`", user.name()).into()
             );
+        }
+        let why_not = match user.anchor(&self.config.issuer) {
+            Some(anchor) if lock == Lock::Open && user.state() == "locked" => people?.why_not_enabled(anchor),
+            _ => None,
+        };
+        if let Some(why_not) = why_not {
+            self.hand_back(&user.id).await?;
+            say!("unlocked: {} (record {})", user.name(), user.id);
+            say!(
+                "{why_not}; it stays inactive until it is enabled there, and `apply` (where entitled) or a sign-in makes it active"
+            );
+            return Ok(ExitCode::SUCCESS);
         }
         let changed = self.store.set_active(&user.id, lock == Lock::Open)?;
         let what = match (lock, changed) {
@@ -478,6 +616,45 @@ impl Operator {
             (Lock::Open, false) => "was not locked",
         };
         say!("{what}: {} (record {})", user.name(), user.id);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Makes a lock one of the sync's own, without access in between: a batch is one transaction of this store.
+    async fn hand_back(&self, id: &StoreId) -> Result<(), Trouble> {
+        let mut batch = WriteBatch::new();
+        batch.push(Write::SetActive { id, version: None, active: true });
+        batch.push(Write::SetActive { id, version: None, active: false });
+        self.store.write(&mut batch).await?;
+        for answer in batch.into_answers() {
+            answer.ok_or("the store did not answer")??;
+        }
+        Ok(())
+    }
+
+    /// A pause is part of what would be forgotten, and somebody relies on it.
+    fn forget(&self, and_resume: bool) -> Result<ExitCode, Trouble> {
+        if !and_resume {
+            match memory::recall(&self.store, &self.config.issuer) {
+                Ok(state) if state.is_paused() => {
+                    return Err(
+                        "runs are paused, and that would be forgotten, too: --and-resume where it is meant"
+                            .into(),
+                    );
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let cause = common::line(&error.into());
+                    return Err(format!(
+                        "nobody can tell whether runs are paused, which would be forgotten, too: --and-resume where that is \
+                         meant; {cause}"
+                    )
+                    .into());
+                }
+            }
+        }
+        let was = self.store.forget_run_state(&self.config.issuer)?;
+        let forgotten = "forgotten: all periods and limits over time start anew";
+        say!("{}", if was { forgotten } else { "nothing was kept" });
         Ok(ExitCode::SUCCESS)
     }
 
@@ -517,6 +694,7 @@ impl Operator {
                 let plan = found.plan;
                 say!("planned: {} operations", plan.len());
                 say!("held: {} operations", plan.held().len());
+                list_held(&plan);
                 say!("pending: {}", plan.pending().len());
                 for pending in plan.pending() {
                     say!(
@@ -527,6 +705,8 @@ impl Operator {
                     );
                 }
                 say!("removals blocked: {}", plan.blocked().len());
+                say!("notes: {}", plan.diagnostics().len());
+                plan.diagnostics().iter().for_each(|diagnostic| say!("    {}", note(diagnostic)));
                 Ok(code(&plan))
             }
             Err(error) => {

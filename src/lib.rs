@@ -94,12 +94,14 @@
 //!                 return Err(error.into());
 //!             }
 //!         };
-//!         if !found.plan.held_set().is_empty() {
-//!             self.held = serde_json::to_string_pretty(&found.plan.held_set())?;
+//!         self.held = serde_json::to_string_pretty(&found.plan.held_set())?;
+//!         let mut kept = found.run; // what was seen, in case the process dies now
+//!         self.store.keep_run_state(kept.clone());
+//!         match apply(&found.plan, &self.store, &ApplyOptions::default(), &host).await {
+//!             Ok(report) => kept.absorb(&report), // and what was done
+//!             Err(_) => kept.note_failure(now),
 //!         }
-//!         self.store.keep_run_state(found.run); // what was seen, in case the process dies now
-//!         let report = apply(&found.plan, &self.store, &ApplyOptions::default(), &host).await?;
-//!         self.store.keep_run_state(report.run); // and what was done
+//!         self.store.keep_run_state(kept);
 //!         Ok(schedule.due(&self.store.run_state(), now))
 //!     }
 //! }

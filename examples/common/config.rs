@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use identity_sync::adapter::ldif::{LdifOptions, LdifSource};
+use identity_sync::adapter::ldif::{LdifOptions, LdifSource, LdifSummary};
 use identity_sync::adapter::sqlite::SqliteStore;
 use identity_sync::{Issuer, Options, Period, Preset, Schedule, Timestamp};
 use serde::Deserialize;
@@ -104,10 +104,17 @@ impl Config {
             options = options.partial(reason.clone());
         }
         let source = LdifSource::open(&self.export_file, &options);
-        source.map_err(|error| -> Trouble {
+        let source = source.map_err(|error| -> Trouble {
             let cause = super::line(&error.into());
             format!("export {}: {cause}", self.export_file.display()).into()
-        })
+        })?;
+        // Not even a domain is left in it that could be another one than before.
+        let mut found = source.summary().clone();
+        found.references = 0;
+        if found == LdifSummary::default() {
+            return Err(format!("export {}: the export holds no entries", self.export_file.display()).into());
+        }
+        Ok(source)
     }
 
     /// The store; a new file, where there is none.

@@ -22,7 +22,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::Write as _;
 
-use identity_sync::Escaped;
+use identity_sync::{Escaped, PlanError, ReconcileError};
 
 /// An error of a program: a text, or whatever a library met.
 pub(crate) type Trouble = Box<dyn Error + Send + Sync>;
@@ -38,6 +38,16 @@ pub(crate) fn words() -> Result<Vec<String>, Trouble> {
 /// Prints a text as it is.
 pub(crate) fn show(text: &impl Display) {
     write!(std::io::stdout(), "{text}").ok();
+}
+
+/// Why there is no plan, and by which verb a person goes on where what is found is meant.
+pub(crate) fn advise(error: ReconcileError) -> Trouble {
+    match error {
+        ReconcileError::Plan(error @ (PlanError::OtherSource { .. } | PlanError::OlderSource { .. })) => {
+            format!("{error}; `sync accept-source` where that is meant").into()
+        }
+        error => error.into(),
+    }
 }
 
 /// An error in one line. An adapter's error says what it did; what went wrong underneath is its source.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use identity_sync::adapter::ldif::LdifSource;
 use identity_sync::{
-    Attributes, DirectorySource, Escaped, GroupPage, Kind, MatchRule, PageEnd, Read, Select, SourceAnchor,
-    SourceSnapshot, UserPage,
+    AccountState, Attributes, DirectorySource, Escaped, GroupPage, Kind, MatchRule, PageEnd, Read, Select,
+    SourceAnchor, SourceSnapshot, UserPage,
 };
 
 use super::Trouble;
@@ -20,6 +20,8 @@ pub(crate) struct People {
     known: BTreeMap<SourceAnchor, (Kind, String)>,
     /// By the match key of what they are called.
     called: BTreeMap<String, Vec<SourceAnchor>>,
+    /// Users of whom the export does not say that they are enabled.
+    not_enabled: BTreeMap<SourceAnchor, AccountState>,
 }
 
 /// Reads everything: an answer to *why not* has to know the groups above that nobody assigned.
@@ -30,8 +32,11 @@ pub(crate) async fn read_all(directory: &LdifSource) -> Result<(People, SourceSn
     loop {
         page.clear();
         let end = directory.read_users(Read::new(Select::All, at.as_ref()), &mut page).await?;
-        for (anchor, _, attributes) in page.users() {
+        for (anchor, state, attributes) in page.users() {
             people.see(Kind::User, anchor, attributes);
+            if state != AccountState::Enabled && directory.capabilities().account_state {
+                people.not_enabled.insert(SourceAnchor::from(anchor), state);
+            }
         }
         snapshot.users(&page)?;
         match end {
@@ -89,6 +94,20 @@ impl People {
 
     pub(crate) fn has(&self, anchor: &SourceAnchor) -> bool {
         self.known.contains_key(anchor)
+    }
+
+    /// Why the directory gives this account no access to anything; none where it is enabled.
+    pub(crate) fn why_not_enabled(&self, anchor: &SourceAnchor) -> Option<&'static str> {
+        match (self.known.get(anchor), self.not_enabled.get(anchor)) {
+            (Some((Kind::User, _)), None) => None,
+            (Some((Kind::User, _)), Some(AccountState::Disabled)) => {
+                Some("the directory has this account disabled")
+            }
+            (Some((Kind::User, _)), Some(_)) => {
+                Some("the directory does not say whether this account is enabled")
+            }
+            _ => Some("the export does not have this account"),
+        }
     }
 
     /// Kind, name and anchor; for a path, name and anchor are enough.

@@ -74,8 +74,8 @@ impl Records {
         Ok(serde_json::from_value(serde_json::to_value(snapshot.finish(Completeness::Complete))?)?)
     }
 
-    /// The one user who is meant: by id, anchor, user name or display name.
-    pub(crate) fn find(&self, text: &str) -> Result<&User, String> {
+    /// Whom a text may mean: by id, anchor, user name or display name.
+    fn called(&self, text: &str) -> Vec<&User> {
         let key = |text: &str| MatchRule::NfkcCasefold.key(text);
         let wanted = key(text);
         let is_meant = |user: &&User| {
@@ -84,7 +84,28 @@ impl Records {
             user.id.as_str() == text
                 || linked.chain(called.map(Values::first)).any(|called| key(called) == wanted)
         };
-        let mut meant = self.users.iter().filter(is_meant);
+        self.users.iter().filter(is_meant).collect()
+    }
+
+    /// The one user who is meant: by id, anchor, user name or display name.
+    pub(crate) fn find(&self, text: &str) -> Result<&User, String> {
+        Self::only(text, self.called(text).into_iter())
+    }
+
+    /// The same, or by what the account of this anchor is called in the directory.
+    pub(crate) fn find_with(
+        &self,
+        text: &str,
+        issuer: &Issuer,
+        anchor: Option<&SourceAnchor>,
+    ) -> Result<&User, String> {
+        let linked = anchor.and_then(|anchor| self.of_anchor(issuer, anchor));
+        let others =
+            self.called(text).into_iter().filter(|user| linked.is_none_or(|linked| linked.id != user.id));
+        Self::only(text, linked.into_iter().chain(others))
+    }
+
+    fn only<'a>(text: &str, mut meant: impl Iterator<Item = &'a User>) -> Result<&'a User, String> {
         match (meant.next(), meant.next()) {
             (Some(user), None) => Ok(user),
             (None, _) => Err(format!("no record is called {}", Escaped(text))),

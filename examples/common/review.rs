@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use identity_sync::{Action, Extent, HeldSet, Operation, Plan, PlanMembers, SourceAnchor};
+use identity_sync::{
+    Action, Deprovision, Diagnostic, Extent, HeldSet, Kind, Operation, Plan, PlanMembers, SourceAnchor,
+};
 
 use super::{Trouble, time};
 
@@ -33,6 +35,55 @@ fn parts(operation: Operation<'_>) -> Vec<String> {
         }
         _ => vec![format!("{:?} {subject}", std::mem::discriminant(&action))],
     }
+}
+
+/// A plan as text. The first line also says that removals are blocked, which else only the end would.
+pub(crate) fn plan_text(plan: &Plan) -> String {
+    let mut text = plan.to_string();
+    for diagnostic in plan.diagnostics() {
+        text = text.replace(&diagnostic.to_string(), &note(diagnostic));
+    }
+    match (plan.blocked().len(), text.strip_prefix("nothing to do\n")) {
+        (0, _) => text,
+        (blocked, Some(rest)) => format!("nothing to do; {blocked} removals blocked, see below\n{rest}"),
+        (blocked, None) => format!("{blocked} removals blocked, see below\n{text}"),
+    }
+}
+
+/// What a person should know; times as people write them.
+pub(crate) fn note(diagnostic: &Diagnostic) -> String {
+    let text = diagnostic.to_string();
+    match diagnostic {
+        Diagnostic::ClockWentBack { latest } => text.replace(&latest.0.to_string(), &time::show(*latest)),
+        _ => text,
+    }
+}
+
+/// Says, beside the plan, where what is held can be seen and approved.
+pub(crate) fn hint(plan: &Plan) {
+    if plan.held().len() > 0 {
+        eprintln!("held: see `sync held --out FILE`");
+    }
+}
+
+/// The first operations that are held, with the limits that hold them.
+pub(crate) fn list_held(plan: &Plan) {
+    const SHOWN: usize = 10;
+    for held in plan.held().take(SHOWN) {
+        let limits = held.by().iter().filter_map(|&by| plan.tripped().get(by as usize));
+        let limits: Vec<String> = limits.map(ToString::to_string).collect();
+        let (limits, since) = (limits.join("; "), time::show(held.since));
+        say!("    {}; since {since}; limit: {limits}", first_line(held.operation));
+    }
+    let more = plan.held().len().saturating_sub(SHOWN);
+    if more > 0 {
+        say!("    … and {more} more: `sync held`");
+    }
+}
+
+/// It names the operation; those below would name everybody in a list.
+fn first_line(operation: Operation<'_>) -> String {
+    operation.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 pub(crate) fn code(plan: &Plan) -> ExitCode {
@@ -72,24 +123,27 @@ pub(crate) fn show_plans_for(plan: &Plan, anchor: &SourceAnchor) {
                 _ => false,
             }
     };
-    // The first line names the operation; those below would name everybody else in a list.
-    let show = |what: &str, operation: Operation<'_>| {
-        say!("{what}: {}", operation.to_string().lines().next().unwrap_or_default());
-    };
+    let show = |what: &str, operation: Operation<'_>| say!("{what}: {}", first_line(operation));
     plan.operations()
         .filter(|&operation| is_about(operation))
         .for_each(|operation| show("planned", operation));
     for held in plan.held().filter(|held| is_about(held.operation)) {
         show("held", held.operation);
     }
+    let mut waits = false;
     for pending in plan.pending().filter(|pending| pending.subject.anchor() == Some(anchor)) {
-        say!("pending: out of use at {}, unless that changes", time::show(pending.due));
+        let what = match (pending.deprovision, pending.subject.kind()) {
+            (Deprovision::Delete, _) => "deleted",
+            (_, Kind::User) => "made inactive",
+            (_, Kind::Group) => "emptied",
+        };
+        say!("pending: {what} at {}, unless that changes ({})", time::show(pending.due), pending.cause);
+        waits = true;
     }
-    if plan.kept().any(|kept| kept.anchor() == Some(anchor)) {
+    if !waits && plan.kept().any(|kept| kept.anchor() == Some(anchor)) {
         say!("kept: wanted no more, and stays as it is");
     }
-    for diagnostic in plan.diagnostics().iter().map(ToString::to_string).filter(|text| text.contains(anchor))
-    {
-        say!("note: {diagnostic}");
+    for note in plan.diagnostics().iter().map(note).filter(|text| text.contains(anchor)) {
+        say!("note: {note}");
     }
 }

@@ -37,7 +37,11 @@ impl Clock {
         }
     }
 
+    /// Takes `now` for the latest moment. What was counted beyond it has not really passed, and counts no more.
     pub(super) fn set(&mut self, now: Timestamp) {
+        if let Some(latest) = self.ahead_of(now) {
+            self.age = self.age.saturating_sub(latest.since(now));
+        }
         self.latest = Some(now);
     }
 
@@ -81,7 +85,11 @@ mod tests {
         clock.advance(Timestamp(1_000_000));
         clock.set(Timestamp(10));
         clock.advance(Timestamp(15));
-        assert_eq!((clock.age(), clock.ahead_of(Timestamp(15))), (1_000_005, None));
+        assert_eq!((clock.age(), clock.ahead_of(Timestamp(15))), (15, None));
+        // Too early a moment counts no second twice.
+        clock.set(Timestamp(5));
+        clock.advance(Timestamp(20));
+        assert_eq!(clock.age(), 20);
     }
 
     #[test]

@@ -167,8 +167,9 @@ impl RunState {
         self.clock.is_paused()
     }
 
-    /// Takes `now` for the time from which periods and windows go on, after a clock that had run ahead was put right. Nothing
-    /// grows older by it; without it everything stands still until the time that was told before is reached.
+    /// Takes `now` for the time from which periods and windows go on, after a clock that had run ahead was put right. What it had
+    /// counted too much is taken back, so that no period ends early by it; what has run meanwhile has run. Without this everything
+    /// stands still until the time that was told before is reached.
     pub fn accept_time(&mut self, now: Timestamp) {
         self.clock.set(now);
         // Approvals that were used under the wrong time must not shut out those to come.
