@@ -281,7 +281,7 @@ impl Operator {
             "accept-time" => {
                 let now = time::show(self.now);
                 let done = format!(
-                    "time goes on from {now}. Periods that ended under the later time stay ended: look at `sync plan` before `apply`"
+                    "time goes on from {now}. What the later time counted too much is taken back; what ran under it has run"
                 );
                 self.change(|state, now| state.accept_time(now), &done)
             }
@@ -348,7 +348,7 @@ impl Operator {
                 let (latest, now) = (time::show(*latest), time::show(self.now));
                 return Err(format!(
                     "nothing was written: an earlier run told {latest}, and now it is {now}; if the earlier one was wrong, \
-                     `sync accept-time` goes on from now, but periods that ended by it stay ended (see `plan`)"
+                     `sync accept-time` goes on from now, and takes back what it counted too much"
                 )
                 .into());
             }

@@ -9,6 +9,8 @@ use crate::model::Timestamp;
 pub(super) struct Clock {
     /// The latest moment that any run told; none before the first.
     latest: Option<Timestamp>,
+    /// From here to the latest moment every second has counted; what lies before may hold a pause.
+    counted_from: Option<Timestamp>,
     /// Seconds that have counted so far.
     age: u64,
     paused: bool,
@@ -22,6 +24,7 @@ impl Clock {
         if !self.paused {
             self.age = self.age.saturating_add(now.since(latest));
             self.latest = Some(latest.max(now));
+            self.counted_from = self.counted_from.or(Some(latest));
         }
     }
 
@@ -33,14 +36,19 @@ impl Clock {
     pub(super) fn resume(&mut self, now: Timestamp) {
         if self.paused {
             self.paused = false;
-            self.latest = self.latest.max(Some(now));
+            if self.latest < Some(now) {
+                self.latest = Some(now);
+                self.counted_from = Some(now);
+            }
         }
     }
 
     /// Takes `now` for the latest moment. What was counted beyond it has not really passed, and counts no more.
     pub(super) fn set(&mut self, now: Timestamp) {
         if let Some(latest) = self.ahead_of(now) {
-            self.age = self.age.saturating_sub(latest.since(now));
+            let counted = self.counted_from.map_or(0, |from| latest.since(from.max(now)));
+            self.age = self.age.saturating_sub(counted);
+            self.counted_from = self.counted_from.map(|from| from.min(now));
         }
         self.latest = Some(now);
     }
@@ -90,6 +98,31 @@ mod tests {
         clock.set(Timestamp(5));
         clock.advance(Timestamp(20));
         assert_eq!(clock.age(), 20);
+    }
+
+    #[test]
+    fn a_leap_that_fell_into_a_pause_was_not_counted_and_is_not_taken_back() {
+        // rules D7, I3
+        let mut clock = Clock::default();
+        clock.advance(Timestamp(0));
+        clock.pause(Timestamp(100));
+        clock.resume(Timestamp(1_000_000));
+        clock.set(Timestamp(200));
+        assert_eq!(clock.age(), 100);
+        clock.advance(Timestamp(210));
+        assert_eq!(clock.age(), 110);
+    }
+
+    #[test]
+    fn a_leap_before_a_pause_is_taken_back_after_it() {
+        // rules D7, I3
+        let mut clock = Clock::default();
+        clock.advance(Timestamp(0));
+        clock.advance(Timestamp(1_000_000));
+        clock.pause(Timestamp(100));
+        clock.resume(Timestamp(200));
+        clock.set(Timestamp(200));
+        assert_eq!(clock.age(), 200);
     }
 
     #[test]

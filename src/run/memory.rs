@@ -283,7 +283,9 @@ impl RunState {
     /// This state, and what applying a plan has added to it.
     pub(crate) fn after(&self, left: &Left) -> Self {
         let mut state = self.clone();
-        state.spent.extend(left.spent.iter().cloned());
+        // The plan may have been made before a wrong time was put right.
+        let age = state.clock.age();
+        state.spent.extend(left.spent.iter().map(|spent| Spent { age: spent.age.min(age), ..spent.clone() }));
         for (record, values) in &left.created {
             state.written.remove(record);
             state.created.insert(*record, *values);

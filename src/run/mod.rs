@@ -168,10 +168,18 @@ impl RunState {
     }
 
     /// Takes `now` for the time from which periods and windows go on, after a clock that had run ahead was put right. What it had
-    /// counted too much is taken back, so that no period ends early by it; what has run meanwhile has run. Without this everything
-    /// stands still until the time that was told before is reached.
+    /// counted too much is taken back, so that no period ends early by it; what was first seen meanwhile counts from `now` on; what
+    /// has run meanwhile has run. Without this everything stands still until the time that was told before is reached.
     pub fn accept_time(&mut self, now: Timestamp) {
         self.clock.set(now);
+        // What was first seen, or spent, under the wrong time counts from now on, or it would last until that time is reached.
+        let age = self.clock.age();
+        for pending in &mut self.pending {
+            pending.age = pending.age.min(age);
+            pending.since = pending.since.min(now);
+        }
+        self.spent.iter_mut().for_each(|spent| spent.age = spent.age.min(age));
+        self.held.values_mut().for_each(|since| *since = now.min(*since));
         // Approvals that were used under the wrong time must not shut out those to come.
         self.approved.values_mut().for_each(|shown| *shown = now.min(*shown));
     }

@@ -78,6 +78,32 @@ fn time_that_goes_back_never_shortens_a_period() {
 }
 
 #[test]
+fn a_clock_that_ran_ahead_is_put_right_and_no_period_is_longer_or_shorter_for_it() {
+    // rule D7
+    let mut t = leaving();
+    t.days(4).look();
+    t.days(5_000);
+    t.edit("ada").disabled();
+    t.world.options.users.grace.disabled_in_source = Period::of_days(3);
+    assert_eq!(t.lines()[0], "deactivate eve (LeftScope)", "nobody can tell a leap from a long wait");
+    t.look();
+    t.days(-5_000);
+    t.state.accept_time(identity_sync::Timestamp(t.now));
+    t.reload();
+    assert!(t.look().is_empty());
+    // What was first seen in the wrong time counts from the moment at which it was put right.
+    assert!(
+        t.lines().contains(&"pending Deactivate user ada (DisabledInSource, day 4 to 7)".to_owned()),
+        "{:?}",
+        t.lines()
+    );
+    assert_eq!(t.days(3).lines()[0], "deactivate ada (DisabledInSource)");
+    assert!(!t.lines().iter().any(|line| line.starts_with("deactivate eve")));
+    t.days(3);
+    assert!(t.lines().contains(&"deactivate eve (LeftScope)".to_owned()), "{:?}", t.lines());
+}
+
+#[test]
 fn a_pause_ages_nothing_and_writes_nothing() {
     // rule I3
     let mut t = leaving();

@@ -228,3 +228,21 @@ fn a_window_over_many_groups_and_runs_is_judged_in_near_linear_time() {
     }
     assert!(t.plan().is_empty());
 }
+
+#[test]
+fn what_was_spent_in_a_wrong_time_leaves_the_window_a_day_after_it_was_put_right() {
+    // rules D4, D7
+    let mut t = hundred();
+    t.options.guards.user_deletes = Some(Limit::new(Some(500), 20, 5));
+    t.days(1_000);
+    delete(&mut t, 0..19);
+    t.run();
+    t.days(-1_000);
+    t.state.accept_time(identity_sync::Timestamp(t.now));
+    delete(&mut t, 19..35);
+    assert_eq!(t.plan().held().len(), 16);
+    t.now += 86_399;
+    assert_eq!(t.plan().held().len(), 16);
+    t.now += 1;
+    assert_eq!(t.plan().held().len(), 0);
+}
