@@ -12,7 +12,10 @@ fn issuer(name: &str) -> Issuer {
 /// A state that tells how many runs failed; it is as large as that of a real directory.
 fn after_failures(count: i64) -> RunState {
     let mut json = serde_json::to_value(RunState::default()).unwrap();
-    let written = (0..2_000).map(|value| (format!("{value:032x}"), serde_json::Value::from(count % 7)));
+    let written = (0..2_000).map(|record| {
+        let value = format!("{record:032x}");
+        (value.clone(), serde_json::json!({ "title": { "value": value, "times": count % 7 } }))
+    });
     json["written"] = serde_json::Value::Object(written.collect());
     let mut state: RunState = serde_json::from_value(json).unwrap();
     (0..count).for_each(|now| state.note_failure(Timestamp(now)));
