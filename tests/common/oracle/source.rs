@@ -328,6 +328,12 @@ impl<'a> View<'a> {
                     self.entitled.insert(anchor);
                     self.scope_provable = false;
                 }
+                // Linked to a user and to a group: it resolves through either link (E11), and its kind is unknown (E9).
+                Unread::Unknown if !self.links_of(anchor).is_empty() => {
+                    self.resolved += 1;
+                    self.entitled.insert(anchor);
+                    self.scope_provable = false;
+                }
                 Unread::Unknown => {
                     self.unresolved.insert(anchor.to_owned());
                     // It may be a group that was not read.
