@@ -93,7 +93,8 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 #[test]
 fn the_same_inputs_in_any_order_give_the_same_bytes() {
     // rules P2, E5, M5
-    for seed in worlds().take(1_500) {
+    // In the last one an assigned group has two rows with different names.
+    for seed in worlds().take(1_500).chain([3_000_679]) {
         let world = r#gen::world(seed);
         let mut shuffled = world.clone();
         shuffle(&mut shuffled.source.users, seed + 1);
@@ -153,7 +154,7 @@ fn an_assigned_anchor_that_is_declared_a_leaf_hides_nobody() {
 #[test]
 fn snapshots_survive_their_json() {
     // rules P1, P2
-    for seed in worlds().take(1_000) {
+    for seed in worlds().take(1_000).chain([3_000_527]) {
         let converted = convert(&r#gen::world(seed));
         let source = serde_json::from_str(&serde_json::to_string(&converted.source).unwrap()).unwrap();
         let store = serde_json::from_str(&serde_json::to_string(&converted.store).unwrap()).unwrap();
@@ -163,7 +164,8 @@ fn snapshots_survive_their_json() {
                 .map_err(|error| error.to_string())
         };
         let expected = plan_of(converted.source.clone(), converted.store.clone());
-        if expected.as_ref().is_ok_and(|plan| plan.contains("different_rows")) {
+        let ambiguous = |plan: &String| plan.contains("different_rows") || plan.contains("user_and_group");
+        if expected.as_ref().is_ok_and(ambiguous) {
             // Ambiguous rows are written as one withdrawn row: the same operations, another diagnostic.
             continue;
         }

@@ -185,12 +185,15 @@ fn name(decided: &Decided<'_>, kind: Kind, who: Who, rule: Option<&Rule<'_>>) ->
         Who::Object(Kind::Group, object) => decided.groups.all[object as usize].source,
         Who::Stored(_) => NONE,
     };
-    if source == NONE {
+    let read = decided.links.source;
+    let (ambiguous, attributes) = match kind {
+        _ if source == NONE => return String::new(),
+        Kind::User => (read.users[source as usize].ambiguous, read.user_row(source as usize)),
+        Kind::Group => (read.groups[source as usize].ambiguous, read.group_row(source as usize)),
+    };
+    if ambiguous {
+        // Which of several rows was kept depends on the order of the read (rules M5, P2).
         return String::new();
     }
-    let attributes = match kind {
-        Kind::User => decided.links.source.user_row(source as usize),
-        Kind::Group => decided.links.source.group_row(source as usize),
-    };
     rule.desired(attributes).values().next().unwrap_or_default().to_owned()
 }
