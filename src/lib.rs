@@ -153,6 +153,7 @@
 //! |---|---|---|
 //! | `ldif` | `adapter::ldif`: a source that reads directory exports (RFC 2849) | base64 |
 //! | `sqlite` | `adapter::sqlite`: a store and an assignment set in one file | rusqlite, SQLite compiled in |
+//! | `testing` | `testing`: for the tests of hosts and adapters | nothing |
 //!
 //! None is on by default, and features only add.
 //!
@@ -217,6 +218,8 @@ mod sign_in;
 
 pub mod adapter;
 pub mod memory;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use apply::{ApplyError, ApplyOptions, ApplyReport, Outcome, Stop, apply};
 pub use approval::Approval;
