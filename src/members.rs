@@ -28,7 +28,8 @@ pub(crate) fn spare_protected(
                 protected.record(kind, row)
                     || links.nodes_of(kind, row).iter().any(|node| protected.nodes.contains(node))
             };
-            row(&links.store.user_of, id).is_some_and(|user| is(Kind::User, user))
+            protected.id(id)
+                || row(&links.store.user_of, id).is_some_and(|user| is(Kind::User, user))
                 || row(&links.store.group_of, id).is_some_and(|group| is(Kind::Group, group))
         });
         if holds_protected && !group.protected {
@@ -468,7 +469,8 @@ impl MemberDiffer<'_, '_> {
             && self.groups.all[group as usize].is_entitled();
         if whole && (managed || stranger) {
             let anchor = nodes.first().map(|&node| SourceAnchor::from(links.anchor(node)));
-            let kind = if user.is_some() { Kind::User } else { Kind::Group };
+            let group = user.is_none() && row(&links.store.group_of, id).is_some();
+            let kind = if group { Kind::Group } else { Kind::User };
             let id = Some(StoreId::from(links.store.ids.text(id)));
             self.draft.diagnostics.push(Diagnostic::Protected { kind, id, anchor });
         }
@@ -493,6 +495,9 @@ impl MemberDiffer<'_, '_> {
 
     fn who(&self, id: u32) -> Who {
         let store = self.graph.links.store;
+        if self.protected.id(id) {
+            return Who::Protected;
+        }
         if let Some(user) = row(&store.user_of, id) {
             return match self.users.of_record(user) {
                 Some(object) if self.users.all[object as usize].protected => Who::Protected,

@@ -316,6 +316,8 @@ fn grace_of(kind: Kind, cause: Reason, options: &Options) -> Period {
 #[derive(Debug, Default)]
 pub(crate) struct ProtectedRecords {
     rows: BTreeSet<(Kind, u32)>,
+    /// Numbers of the store ids: a member list may name one whose record the store did not show.
+    ids: BTreeSet<u32>,
     pub(crate) nodes: BTreeSet<u32>,
 }
 
@@ -326,6 +328,7 @@ impl ProtectedRecords {
         let mut protected = Self::default();
         for id in &options.protected.ids {
             let Some(number) = store.ids.find(id.as_str()) else { continue };
+            protected.ids.insert(number);
             for (kind, of) in [(Kind::User, &store.user_of), (Kind::Group, &store.group_of)] {
                 if let Some(&row) = of.get(number as usize).filter(|&&row| row != NONE) {
                     protected.rows.insert((kind, row));
@@ -364,6 +367,11 @@ impl ProtectedRecords {
                 }
             }
         }
+    }
+
+    /// Whether a member, by the number of its store id, is protected by that id.
+    pub(crate) fn id(&self, id: u32) -> bool {
+        !self.ids.is_empty() && self.ids.contains(&id)
     }
 
     pub(crate) fn record(&self, kind: Kind, row: u32) -> bool {

@@ -278,9 +278,14 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
             .map(|answer| match (answer, &failed) {
                 (Some(Ok(written)), _) => Some(Ok(Done { id: written.id, version: written.version })),
                 (Some(Err(error)), _) => Some(Err(error)),
-                // The error stands for all that have no answer.
+                // The error stands for all that have no answer. That a whole call found nothing, a wrong address perhaps, does
+                // not show that any one record is gone.
                 (None, Some(error)) => {
-                    let mut same = StoreError::new(error.kind(), error.to_string());
+                    let kind = match error.kind() {
+                        ErrorKind::NotFound => ErrorKind::Permanent,
+                        kind => kind,
+                    };
+                    let mut same = StoreError::new(kind, error.to_string());
                     if let Some(wait) = error.wait() {
                         same = same.retry_after(wait);
                     }

@@ -80,7 +80,8 @@ pub trait IdentityStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `Err` stands for every item that has no answer yet; answers already given keep their meaning.
+    /// `Err` stands for every item that has no answer yet; answers already given keep their meaning. That a record is gone
+    /// is answered in its slot: `NotFound` for a whole call says nothing about any one record.
     async fn write(&self, batch: &mut WriteBatch<'_>) -> Result<(), StoreError>;
 }
 

@@ -51,7 +51,7 @@ pub enum ReadFault {
     Lose,
     /// The page has its rows twice.
     Repeat,
-    /// The page comes, and its token is the one that it was asked with: the read would never end.
+    /// From this page on each page is said to be followed by the same one: the read would never end.
     Endless,
     /// No answer, ever.
     Hang,
@@ -179,7 +179,9 @@ impl<A> Faulty<A> {
             *calls += 1;
             *calls - 1
         };
-        match self.reads.get(&(call, number)).copied() {
+        let endless = (0..number).rev().any(|at| self.reads.get(&(call, at)) == Some(&ReadFault::Endless));
+        let fault = self.reads.get(&(call, number)).copied();
+        match fault.or(endless.then_some(ReadFault::Endless)) {
             Some(ReadFault::Fail(kind)) => Err(AdapterError::new(kind, "failed on order")),
             Some(ReadFault::Hang) => pending().await,
             #[expect(clippy::panic, reason = "this is what was asked for")]
@@ -194,12 +196,19 @@ impl<A> Faulty<A> {
     }
 }
 
+const ENDLESS: &[u8] = b"the same page";
+
+/// Whether this is a page that [`ReadFault::Endless`] has sent for.
+fn is_endless(at: Option<&PageToken>) -> bool {
+    at.and_then(PageToken::as_text) == std::str::from_utf8(ENDLESS).ok()
+}
+
 /// How a page ends that has this fault.
-fn ended(fault: Option<ReadFault>, at: Option<&PageToken>, end: PageEnd) -> PageEnd {
+fn ended(fault: Option<ReadFault>, end: PageEnd) -> PageEnd {
     match fault {
         Some(ReadFault::Partial) => PageEnd::partial("cut short on order"),
         Some(ReadFault::Cut) => PageEnd::Last(Completeness::Complete),
-        Some(ReadFault::Endless) => PageEnd::More(at.cloned().unwrap_or_else(|| PageToken::new(Vec::new()))),
+        Some(ReadFault::Endless) => PageEnd::More(PageToken::new(ENDLESS.to_vec())),
         _ => end,
     }
 }

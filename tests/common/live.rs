@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use identity_sync::memory::{MemoryRecord, MemoryState, MemoryStore};
 use identity_sync::{
     Asked, AssignmentError, AssignmentPage, AssignmentSet, Concurrency, DeactivatedBy, DirectorySource,
-    ErrorKind, Existence, ExternalId, GroupPage, IdentityStore, MemberPage, Origin, PageEnd, PageToken, Read,
-    SourceCapabilities, SourceError, SourceIdentity, StoreCapabilities, StoreError, StoreId, StoreSelect,
-    StoredGroupPage, StoredUserPage, UserPage, WriteBatch,
+    ErrorKind, Existence, ExternalId, GroupPage, IdentityStore, MemberPage, Members, Origin, PageEnd,
+    PageToken, Read, SourceCapabilities, SourceError, SourceIdentity, StoreCapabilities, StoreError, StoreId,
+    StoreSelect, StoredGroupPage, StoredUserPage, UserPage, WriteBatch,
 };
 
 use super::convert;
@@ -94,6 +94,9 @@ pub fn memory_store(world: &World, seed: u64) -> MemoryStore {
     capabilities.members_per_write = 1 + (seed / 5 % 3) as usize;
     if seed % 2 == 0 {
         capabilities.concurrency = Concurrency::Conditional;
+    }
+    if world.store.can_list_members && seed % 11 < 3 {
+        capabilities.members = Members::PerGroup;
     }
     let store = MemoryStore::with_capabilities(capabilities).with_page_size(1 + (seed % 7) as usize);
     load(&store, world);

@@ -7,11 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 /// Attribute values by name, as the directory or the store spells them.
 pub type Attributes = BTreeMap<String, Vec<String>>;
 
 /// Everything that one reconcile sees.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct World {
     pub source: Source,
     pub store: Store,
@@ -22,7 +24,7 @@ pub struct World {
 }
 
 /// What the directory answers in this run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// Who the source says that it is (rule C6).
     pub identity: String,
@@ -45,14 +47,14 @@ pub struct Source {
 }
 
 /// How far the replica that answers has got; the number of a replica only grows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
     pub replica: String,
     pub number: u64,
 }
 
 /// One row of the users read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserRow {
     pub anchor: String,
     pub state: AccountState,
@@ -65,7 +67,7 @@ pub struct UserRow {
 }
 
 /// One row of the groups read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupRow {
     pub anchor: String,
     pub version: Option<u64>,
@@ -77,14 +79,14 @@ pub struct GroupRow {
 }
 
 /// One entry of a member list.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Member {
     pub target: MemberTarget,
     pub hint: KindHint,
 }
 
 /// Whom a member entry names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MemberTarget {
     Anchor(String),
     /// A name (a DN) without an entry.
@@ -92,7 +94,7 @@ pub enum MemberTarget {
 }
 
 /// What the read says about the kind of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum KindHint {
     User,
     Group,
@@ -104,7 +106,7 @@ pub enum KindHint {
 }
 
 /// State of a source account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AccountState {
     Enabled,
     Disabled,
@@ -112,7 +114,7 @@ pub enum AccountState {
 }
 
 /// The answer to a look-up by anchor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Existence {
     Gone,
     Unknown,
@@ -121,7 +123,7 @@ pub enum Existence {
 }
 
 /// What the store holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Store {
     /// False: the read of the store was partial (rule C5).
     pub complete: bool,
@@ -143,7 +145,7 @@ pub struct Store {
 pub type Schema = BTreeMap<String, AttributeRule>;
 
 /// What the store declares about one attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttributeRule {
     pub matching: Matching,
     pub unique: bool,
@@ -152,7 +154,7 @@ pub struct AttributeRule {
 }
 
 /// How values of an attribute are compared (rule M2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Matching {
     Exact,
     AsciiCaseFold,
@@ -160,7 +162,7 @@ pub enum Matching {
 }
 
 /// A user record of the store.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreUser {
     pub id: String,
     /// Pairs of issuer and value.
@@ -174,7 +176,7 @@ pub struct StoreUser {
 }
 
 /// Who made a user record inactive (rule A7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DeactivatedBy {
     Sync,
     /// An administrator: a lock.
@@ -182,7 +184,7 @@ pub enum DeactivatedBy {
 }
 
 /// A group record of the store.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreGroup {
     pub id: String,
     pub external_ids: Vec<(String, String)>,
@@ -192,21 +194,21 @@ pub struct StoreGroup {
 }
 
 /// Who brought a user record into the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Origin {
     Synced,
     Jit,
 }
 
 /// Who was given access.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assignments {
     pub complete: bool,
     pub principals: Vec<Principal>,
 }
 
 /// One assigned principal (rule E11).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Principal {
     /// Issuer and value.
     External(String, String),
@@ -214,7 +216,7 @@ pub enum Principal {
 }
 
 /// The options of the run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     pub issuer: String,
     pub user_map: Vec<Mapping>,
@@ -248,14 +250,14 @@ pub struct Options {
 }
 
 /// The attributes by which records without any link are adopted (rule M3); none: never.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoftMatch {
     pub users: Vec<String>,
     pub groups: Vec<String>,
 }
 
 /// Who is made active again, where the store remembers who made him inactive (rule A7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reactivate {
     /// Only whom we made inactive: an administrator's lock stays.
     OwnOnly,
@@ -263,14 +265,14 @@ pub enum Reactivate {
 }
 
 /// Anchors that a complete read must show (rule C6).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canaries {
     pub users: BTreeSet<String>,
     pub groups: BTreeSet<String>,
 }
 
 /// Whether members are removed from groups at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberRemovals {
     Planned,
     /// Only those that must precede a delete.
@@ -278,7 +280,7 @@ pub enum MemberRemovals {
 }
 
 /// How much is planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Extent {
     Full,
     /// The quick pass (rule I3): only what gives somebody something.
@@ -286,7 +288,7 @@ pub enum Extent {
 }
 
 /// One line of an attribute map.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mapping {
     pub target: String,
     /// Text with `${name}` placeholders; there is no escape.
@@ -296,21 +298,21 @@ pub struct Mapping {
 }
 
 /// What a missing source value does to its target (rule A2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Missing {
     Clear,
     Keep,
 }
 
 /// The nesting policy (rule E8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Nesting {
     Flatten,
     DirectOnly,
 }
 
 /// What happens to a record that is not wanted any more (rule D1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Deprovision {
     Keep,
     Deactivate,
@@ -318,7 +320,7 @@ pub enum Deprovision {
 }
 
 /// Rule D1 for users. `disabled_in_source` is never `Keep`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserPolicy {
     pub deleted_in_source: Deprovision,
     pub left_scope: Deprovision,
@@ -327,7 +329,7 @@ pub struct UserPolicy {
 }
 
 /// How long each cause must have lasted before it deletes or deactivates, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserGrace {
     pub deleted_in_source: u64,
     pub left_scope: u64,
@@ -335,7 +337,7 @@ pub struct UserGrace {
 }
 
 /// Rule D1 for groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPolicy {
     pub deleted_in_source: Deprovision,
     pub left_scope: Deprovision,
@@ -343,21 +345,21 @@ pub struct GroupPolicy {
 }
 
 /// The same for groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupGrace {
     pub deleted_in_source: u64,
     pub left_scope: u64,
 }
 
 /// Members that somebody else put into a managed group (rule D6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UnmanagedMembers {
     Keep,
     Remove,
 }
 
 /// The limits of rule D4; `None` is no limit.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Guards {
     pub user_deletes: Option<Limit>,
     pub deactivations: Option<Limit>,
@@ -372,14 +374,14 @@ pub struct Guards {
 }
 
 /// The runs of the last `period` seconds may together do `percent` of what one run may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     pub period: u64,
     pub percent: u64,
 }
 
 /// allowed = max(floor, min(count, percent * base / 100)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     pub count: Option<u64>,
     pub percent: u64,
@@ -387,7 +389,7 @@ pub struct Limit {
 }
 
 /// What a tripped limit does (rule D5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnTrip {
     Hold,
     Abort,

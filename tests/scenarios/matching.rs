@@ -366,6 +366,35 @@ fn a_group_delete_that_would_strip_a_protected_member_removes_the_others_instead
 }
 
 #[test]
+fn a_protected_member_whose_record_the_store_does_not_show_is_spared_too() {
+    // rule M8: found by simulation, where the store lost a row without a word and the group was deleted over it
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.group("team", "bob");
+    w.group("rest", "");
+    w.assign("staff team rest");
+    w.sync();
+    for group in ["staff", "team"] {
+        w.put_member(&w.id(group), "breakglass");
+    }
+    w.options.protected.ids.insert("breakglass".into());
+    w.options.unmanaged_members = identity_sync::UnmanagedMembers::Remove;
+    w.assign("ada bob");
+    w.delete("staff");
+    w.unassign("staff");
+    assert_eq!(
+        w.lines(),
+        [
+            "remove staff: ada bob (GroupRetired)",
+            "kept group staff",
+            "blocked group staff: Protected",
+            "note: protected user breakglass is left alone",
+        ]
+    );
+}
+
+#[test]
 fn a_protected_user_gains_nothing_and_a_protected_group_neither_gains_nor_loses() {
     // rule M8
     let mut w = World::new();

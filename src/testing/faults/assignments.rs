@@ -1,8 +1,9 @@
 use async_trait::async_trait;
 
-use super::{Call, Faulty, ReadFault, ended};
+use super::{Call, Faulty, ReadFault, ended, is_endless};
 use crate::assignment::{AssignmentPage, AssignmentSet};
 use crate::error::AssignmentError;
+use crate::model::Completeness;
 use crate::page::{PageEnd, PageToken};
 
 #[deny(clippy::missing_trait_methods)]
@@ -14,6 +15,9 @@ impl<A: AssignmentSet> AssignmentSet for Faulty<A> {
         page: &mut AssignmentPage,
     ) -> Result<PageEnd, AssignmentError> {
         let fault = self.enter(Call::Assignments).await?;
+        if is_endless(at) {
+            return Ok(ended(Some(ReadFault::Endless), PageEnd::Last(Completeness::Complete)));
+        }
         let end = self.inner.read_assignments(at, page).await?;
         match fault {
             Some(ReadFault::Lose) => page.clear(),
@@ -23,6 +27,6 @@ impl<A: AssignmentSet> AssignmentSet for Faulty<A> {
             _ => {}
         }
         self.step().await;
-        Ok(ended(fault, at, end))
+        Ok(ended(fault, end))
     }
 }

@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 
-use super::{Call, Faulty, ReadFault, ended};
+use super::{Call, Faulty, ReadFault, ended, is_endless};
 use crate::error::SourceError;
+use crate::model::Completeness;
 use crate::page::PageEnd;
 use crate::source::{
     Asked, DirectorySource, Generation, GroupPage, Read, SourceCapabilities, SourceIdentity, UserPage,
@@ -20,6 +21,9 @@ impl<D: DirectorySource> DirectorySource for Faulty<D> {
 
     async fn read_users(&self, read: Read<'_>, page: &mut UserPage) -> Result<PageEnd, SourceError> {
         let fault = self.enter(Call::SourceUsers).await?;
+        if is_endless(read.at) {
+            return Ok(ended(Some(ReadFault::Endless), PageEnd::Last(Completeness::Complete)));
+        }
         let end = self.inner.read_users(read, page).await?;
         match fault {
             Some(ReadFault::Lose) => page.clear(),
@@ -29,11 +33,14 @@ impl<D: DirectorySource> DirectorySource for Faulty<D> {
             _ => {}
         }
         self.step().await;
-        Ok(ended(fault, read.at, end))
+        Ok(ended(fault, end))
     }
 
     async fn read_groups(&self, read: Read<'_>, page: &mut GroupPage) -> Result<PageEnd, SourceError> {
         let fault = self.enter(Call::SourceGroups).await?;
+        if is_endless(read.at) {
+            return Ok(ended(Some(ReadFault::Endless), PageEnd::Last(Completeness::Complete)));
+        }
         let end = self.inner.read_groups(read, page).await?;
         match fault {
             Some(ReadFault::Lose) => page.clear(),
@@ -43,7 +50,7 @@ impl<D: DirectorySource> DirectorySource for Faulty<D> {
             _ => {}
         }
         self.step().await;
-        Ok(ended(fault, read.at, end))
+        Ok(ended(fault, end))
     }
 
     /// `Lose` forgets all answers: each is `Unknown` then.

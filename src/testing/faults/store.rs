@@ -3,9 +3,10 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 
-use super::{Call, Faulty, ReadFault, WriteFault, ended, on_order};
+use super::{Call, Faulty, ReadFault, WriteFault, ended, is_endless, on_order};
 use crate::error::{ErrorKind, StoreError};
 use crate::id::StoreId;
+use crate::model::Completeness;
 use crate::page::{PageEnd, PageToken};
 use crate::store::{
     IdentityStore, MemberPage, StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage, Write,
@@ -26,6 +27,9 @@ impl<S: IdentityStore> IdentityStore for Faulty<S> {
         page: &mut StoredUserPage,
     ) -> Result<PageEnd, StoreError> {
         let fault = self.enter(Call::StoreUsers).await?;
+        if is_endless(at) {
+            return Ok(ended(Some(ReadFault::Endless), PageEnd::Last(Completeness::Complete)));
+        }
         let end = self.inner.read_users(select, at, page).await?;
         match fault {
             Some(ReadFault::Lose) => page.clear(),
@@ -35,7 +39,7 @@ impl<S: IdentityStore> IdentityStore for Faulty<S> {
             _ => {}
         }
         self.step().await;
-        Ok(ended(fault, at, end))
+        Ok(ended(fault, end))
     }
 
     async fn read_groups(
@@ -45,6 +49,9 @@ impl<S: IdentityStore> IdentityStore for Faulty<S> {
         page: &mut StoredGroupPage,
     ) -> Result<PageEnd, StoreError> {
         let fault = self.enter(Call::StoreGroups).await?;
+        if is_endless(at) {
+            return Ok(ended(Some(ReadFault::Endless), PageEnd::Last(Completeness::Complete)));
+        }
         let end = self.inner.read_groups(select, at, page).await?;
         match fault {
             Some(ReadFault::Lose) => page.clear(),
@@ -54,7 +61,7 @@ impl<S: IdentityStore> IdentityStore for Faulty<S> {
             _ => {}
         }
         self.step().await;
-        Ok(ended(fault, at, end))
+        Ok(ended(fault, end))
     }
 
     async fn read_members(
@@ -64,6 +71,9 @@ impl<S: IdentityStore> IdentityStore for Faulty<S> {
         page: &mut MemberPage,
     ) -> Result<PageEnd, StoreError> {
         let fault = self.enter(Call::StoreMembers).await?;
+        if is_endless(at) {
+            return Ok(ended(Some(ReadFault::Endless), PageEnd::Last(Completeness::Complete)));
+        }
         let end = self.inner.read_members(group, at, page).await?;
         match fault {
             Some(ReadFault::Lose) => page.clear(),
@@ -73,7 +83,7 @@ impl<S: IdentityStore> IdentityStore for Faulty<S> {
             _ => {}
         }
         self.step().await;
-        Ok(ended(fault, at, end))
+        Ok(ended(fault, end))
     }
 
     async fn write(&self, batch: &mut WriteBatch<'_>) -> Result<(), StoreError> {

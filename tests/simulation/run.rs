@@ -1,0 +1,450 @@
+//! One world: a first run in which one thing goes wrong, then clean runs until nothing is left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use identity_sync::memory::MemoryStore;
+use identity_sync::testing::{Call, Faulty, Next, ReadFault, WriteFault, drive, interleave};
+use identity_sync::{
+    Action, ApplyOptions, ApplyReport, Concurrency, ErrorKind, Host, IdentityStore, Plan, ReadError,
+    ReconcileError, Run, apply, reconcile, sign_in,
+};
+use pollster::block_on;
+
+use super::checks;
+use super::engine::Engine;
+use super::fleet::Seen;
+use super::instant::Instant;
+use super::loose::Loose;
+use super::trouble::Trouble;
+use crate::common::r#gen::Rng;
+use crate::common::live::{LiveAssignments, LiveSource, memory_store, unload};
+use crate::common::oracle::{Decision, Operation, Refusal, decide, perform};
+use crate::common::world::{self, World};
+use crate::common::{convert, lines};
+
+/// What is wrong, if anything is.
+pub type Verdict = Result<(), String>;
+
+/// The streams of a seed, apart from the one that makes the world.
+const TROUBLE: u64 = 0x7472_6F75_626C_6521;
+
+/// A world of a seed, and what its host has.
+pub struct Case<'e> {
+    pub seed: u64,
+    pub world: World,
+    pub engine: &'e Engine,
+}
+
+impl<'e> Case<'e> {
+    pub fn of(seed: u64, mut world: World, engine: &'e Engine) -> Self {
+        // What a limit holds depends on what was done before it: where the end is compared, there is none.
+        if seed % 2 == 0 {
+            world.options.guards = world::Guards::default();
+        }
+        // A store that is read in part is a trouble of its own.
+        world.store.complete = true;
+        Self { seed, world, engine }
+    }
+
+    pub fn store(&self) -> MemoryStore {
+        memory_store(&self.world, self.seed)
+    }
+
+    fn page_of_store(&self) -> usize {
+        1 + (self.seed % 7) as usize
+    }
+
+    /// Every third host has a timer, and tries again.
+    fn tries_again(&self) -> bool {
+        self.seed % 3 == 0
+    }
+
+    /// One thing goes wrong, drawn from the seed.
+    pub fn one_trouble(&self, seen: &mut Seen) -> Verdict {
+        let expected = decide(&self.world);
+        let writes = expected.as_ref().map_or(0, |decision| decision.operations.len());
+        let mut rng = Rng(self.seed ^ TROUBLE);
+        let trouble = Trouble::draw(&mut rng, &self.world, &self.store().capabilities(), writes);
+        self.with(trouble, &expected, seen).map(|_| ()).map_err(|what| format!("{trouble:?}: {what}"))
+    }
+
+    /// Every write, every answer, every await point, one after the other.
+    pub fn every_trouble(&self, seen: &mut Seen) -> Verdict {
+        let expected = decide(&self.world);
+        let straight = self.with(Trouble::None, &expected, seen)?;
+        let lost = WriteFault::LoseAnswer(ErrorKind::Transient);
+        let down = WriteFault::Break(ErrorKind::Unauthorized);
+        let writes = (0..straight.writes).flat_map(|at| {
+            [Trouble::Down(at, down), Trouble::Write(at, WriteFault::BreakAfter(ErrorKind::Unauthorized))]
+                .into_iter()
+                .chain([Trouble::Write(at, lost), Trouble::Write(at, WriteFault::KeepSilent)])
+        });
+        let drops = (0..straight.polls).map(Trouble::DropApply);
+        for trouble in writes.chain(drops) {
+            self.with(trouble, &expected, seen).map_err(|what| format!("{trouble:?}: {what}"))?;
+        }
+        Ok(())
+    }
+
+    fn with(
+        &self,
+        trouble: Trouble,
+        expected: &Result<Decision, Refusal>,
+        seen: &mut Seen,
+    ) -> Result<Path, String> {
+        seen.note(trouble.name());
+        let store = self.store();
+        let mut path = Path::default();
+        let Some((plan, decision)) = self.first_plan(trouble, expected, &store, seen)? else {
+            let before = checks::canonical_store(&self.world.store);
+            checks::same(
+                "a run without a plan has written",
+                &checks::canonical(&store, &self.world),
+                &before,
+            )?;
+            return Ok(path);
+        };
+        seen.plan(&plan);
+        let mut world = self.world.clone();
+        let report = self.first_apply(trouble, &plan, &store, &mut world, &mut path)?;
+        if let Some(report) = &report {
+            seen.report(report);
+            self.report_is_true(trouble, &plan, &decision, report, &store)?;
+        }
+        self.clean_runs(trouble, &mut world, &store, expected, seen)?;
+        Ok(path)
+    }
+
+    /// Reads and plans; the plan is the oracle's for what was read. `None`: there is none, as there must be none.
+    fn first_plan(
+        &self,
+        trouble: Trouble,
+        expected: &Result<Decision, Refusal>,
+        store: &MemoryStore,
+        seen: &mut Seen,
+    ) -> Result<Option<(Plan, Decision)>, String> {
+        let (mut source, mut assigned) =
+            (Faulty::new(self.engine.source(&self.world)), Faulty::new(LiveAssignments(&self.world)));
+        let mut faulty = Faulty::new(store);
+        let mut stop = None;
+        match trouble {
+            Trouble::Read(call, at, fault) => match call {
+                Call::Assignments => assigned = assigned.read(call, at, fault),
+                Call::StoreUsers | Call::StoreGroups | Call::StoreMembers => {
+                    faulty = faulty.read(call, at, fault);
+                }
+                _ => source = source.read(call, at, fault),
+            },
+            Trouble::DropPlan(at) => {
+                (source, faulty, assigned) = (source.stepped(), faulty.stepped(), assigned.stepped());
+                stop = Some(at);
+            }
+            _ => {}
+        }
+        let timer = Instant::default();
+        let host = if self.tries_again() { Host::new().timer(&timer) } else { Host::new() };
+        let options = self.engine.options(convert::options(&self.world.options));
+        let hit = |call, at| source.calls(call) > at || faulty.calls(call) > at || assigned.calls(call) > at;
+        let found = {
+            let run = Run::default();
+            let served = self.engine.store(Arc::new(&faulty), store, &self.world);
+            let future = reconcile(&source, &served, &assigned, &options, &run, &host);
+            let hangs = matches!(trouble, Trouble::Read(_, _, ReadFault::Hang));
+            drive(future, |at| if stop == Some(at) || hangs && at > 0 { Next::Drop } else { Next::Poll })
+        };
+        let Some(found) = found else { return Ok(None) };
+        if faulty.written() > 0 {
+            return Err("planning has written".to_owned());
+        }
+        let told = match trouble {
+            Trouble::Read(call, at, _) if hit(call, at) => {
+                trouble.as_read(&self.world, self.page_of_store(), self.tries_again())
+            }
+            _ => Some(self.world.clone()),
+        };
+        let Some(told) = told else {
+            return match found {
+                Err(ReconcileError::Read(ReadError::Adapter { .. } | ReadError::RepeatedPage { .. })) => {
+                    Ok(None)
+                }
+                Err(error) => Err(format!("the error of a failing read is {error}")),
+                Ok(found) => Err(format!("a plan although a read failed\n{}", found.plan)),
+            };
+        };
+        let unchanged = told == self.world;
+        let expected = if unchanged { expected.clone() } else { decide(&told) };
+        match (found, expected) {
+            (Ok(found), Ok(decision)) => {
+                let plan = found.plan;
+                checks::plan_is(&plan, &decision)?;
+                checks::invariants(&plan, &told)?;
+                if self.seed % 100 == 0 {
+                    self.is_deterministic(&told, &plan)?;
+                }
+                Ok(Some((plan, decision)))
+            }
+            (Err(ReconcileError::Plan(error)), Err(refusal)) => {
+                seen.note(refusal_name(&refusal));
+                let _ = error;
+                Ok(None)
+            }
+            (Ok(found), Err(refusal)) => {
+                Err(format!("a plan, where {refusal:?} is expected\n{}", found.plan))
+            }
+            (Err(error), Ok(decision)) => {
+                Err(format!("refused with {error}, where these are expected: {:?}", decision.lines()))
+            }
+            (Err(error), Err(refusal)) => Err(format!("{error}, where {refusal:?} is expected")),
+        }
+    }
+
+    /// The same inputs once more, in pages of other sizes, give the same bytes (rule P2).
+    fn is_deterministic(&self, told: &World, plan: &Plan) -> Verdict {
+        if told != &self.world || self.engine.is_sabotaged() {
+            return Ok(());
+        }
+        let options = convert::options(&self.world.options);
+        let store = memory_store(&self.world, self.seed).with_page_size(2);
+        let run = Run::default();
+        let (source, assigned) = (LiveSource(&self.world), LiveAssignments(&self.world));
+        let again = block_on(reconcile(&source, &store, &assigned, &options, &run, &Host::new()));
+        let bytes = |plan: &Plan| serde_json::to_string(plan).unwrap_or_default();
+        match again {
+            Ok(again) if bytes(&again.plan) == bytes(plan) => Ok(()),
+            Ok(again) => Err(format!("two plans of the same inputs differ\n{plan}\n{}", again.plan)),
+            Err(error) => Err(format!("the second time: {error}")),
+        }
+    }
+
+    /// Applies the first plan under the trouble. `None`: it was dropped.
+    fn first_apply(
+        &self,
+        trouble: Trouble,
+        plan: &Plan,
+        store: &MemoryStore,
+        world: &mut World,
+        path: &mut Path,
+    ) -> Result<Option<ApplyReport>, String> {
+        // With two writers at once such a store needs a lock around them, as the documentation says (rule J4).
+        // Nor can anybody know what such a store has lost from its answers.
+        let alone = !matches!(
+            trouble,
+            Trouble::SignIn(..)
+                | Trouble::SecondRunner(_)
+                | Trouble::Read(Call::StoreUsers | Call::StoreGroups, _, ReadFault::Lose | ReadFault::Cut)
+        );
+        let base: Arc<dyn IdentityStore> = match self.seed % 5 {
+            3 if alone => Arc::new(Loose(store)),
+            _ => Arc::new(store),
+        };
+        let mut faulty = Faulty::new(base);
+        match trouble {
+            Trouble::Write(at, fault) => faulty = faulty.write(at, fault),
+            Trouble::Down(at, fault) => faulty = faulty.down_from(at, fault),
+            Trouble::Reassign(seed) => checks::reassign(world, seed),
+            _ => {}
+        }
+        faulty = faulty.stepped();
+        let timer = Instant::default();
+        let host = if self.tries_again() { Host::new().timer(&timer) } else { Host::new() };
+        let options = ApplyOptions::default();
+        if let Trouble::SecondRunner(turns) = trouble {
+            return self.two_runners(turns, plan, store, &options, &host);
+        }
+        let mut edited = None;
+        let served = self.engine.store(Arc::new(&faulty), store, &self.world);
+        let future = apply(plan, &served, &options, &host);
+        let report = drive(future, |at| {
+            path.polls = at + 1;
+            match trouble {
+                Trouble::DropApply(stop) if stop == at => return Next::Drop,
+                Trouble::SignIn(step, who) if step == at => self.signs_in(store, who),
+                Trouble::Edit(step, how) if step == at => edited = checks::edit(store, how),
+                _ => {}
+            }
+            Next::Poll
+        });
+        path.writes = faulty.written();
+        if let Some(edited) = edited.filter(|_| store.capabilities().concurrency == Concurrency::Conditional)
+        {
+            edited.survives(store)?;
+        }
+        report.transpose().map_err(|error| format!("apply refused: {error}"))
+    }
+
+    /// Somebody else reconciles the same world and applies at the same time.
+    fn two_runners(
+        &self,
+        turns: u64,
+        plan: &Plan,
+        store: &MemoryStore,
+        options: &ApplyOptions,
+        host: &Host<'_>,
+    ) -> Result<Option<ApplyReport>, String> {
+        let (first, second) = (Faulty::new(store).stepped(), Faulty::new(store).stepped());
+        let mut rng = Rng(turns);
+        let ended = interleave(
+            vec![Box::pin(apply(plan, &first, options, host)), Box::pin(apply(plan, &second, options, host))],
+            |running| rng.below(running),
+        );
+        for report in ended {
+            match report {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(format!("apply refused: {error}")),
+                None => return Err("two runners never end".to_owned()),
+            }
+        }
+        // Each of them has seen the other's work as conflicts or as done: neither report tells the end alone.
+        Ok(None)
+    }
+
+    fn signs_in(&self, store: &MemoryStore, who: u64) {
+        let users = &self.world.source.users;
+        let Some(user) = users.get(who as usize % users.len().max(1)) else { return };
+        let options = convert::options(&self.world.options);
+        let (source, run) = (LiveSource(&self.world), Run::default());
+        let anchor = user.anchor.as_str().into();
+        // Its own failures are its own; what it leaves in the store is judged by the clean runs.
+        drop(block_on(sign_in(&source, store, &anchor, &options, &run, &Host::new())));
+    }
+
+    /// What the report says was done is what the store holds now, and nothing else (rule X1).
+    fn report_is_true(
+        &self,
+        trouble: Trouble,
+        plan: &Plan,
+        decision: &Decision,
+        report: &ApplyReport,
+        store: &MemoryStore,
+    ) -> Verdict {
+        let ambiguous = match trouble {
+            // A store that denies a record which is there.
+            Trouble::Write(_, WriteFault::Refuse(ErrorKind::NotFound))
+            | Trouble::Down(_, WriteFault::Refuse(ErrorKind::NotFound)) => true,
+            Trouble::Write(_, fault) | Trouble::Down(_, fault) => {
+                !matches!(fault, WriteFault::Refuse(_) | WriteFault::Throttle(_) | WriteFault::Break(_))
+            }
+            Trouble::SignIn(..) | Trouble::Edit(..) | Trouble::SecondRunner(_) => true,
+            // A plan from half a store meets the other half when it writes.
+            Trouble::Read(Call::StoreUsers | Call::StoreGroups, _, _) => true,
+            _ => false,
+        };
+        // A list that goes out in parts may be done in part.
+        let in_parts = plan.operations().zip(&report.outcomes).any(|(operation, outcome)| {
+            let list = matches!(operation.action(), Action::AddMembers(_) | Action::RemoveMembers(_));
+            list && !outcome.is_applied()
+        });
+        let trouble_free = !matches!(trouble, Trouble::Write(..) | Trouble::Down(..));
+        if trouble_free && !ambiguous && !report.is_success() {
+            return Err(format!("nothing went wrong, and yet: {report}\n{plan}"));
+        }
+        if ambiguous || in_parts {
+            return Ok(());
+        }
+        let known: BTreeMap<String, &Operation> =
+            decision.operations.iter().map(|operation| (operation.to_string(), operation)).collect();
+        let applied = plan.operations().zip(&report.outcomes).filter(|(_, outcome)| outcome.is_applied());
+        let done: BTreeSet<Operation> = applied
+            .filter_map(|(operation, _)| known.get(&lines::line(operation)).map(|&o| o.clone()))
+            .collect();
+        let expected = checks::canonical_store(&perform(&self.world, &done).store);
+        checks::same(
+            "the store is not what the report says",
+            &checks::canonical(store, &self.world),
+            &expected,
+        )
+    }
+
+    /// Runs without trouble until nothing is left to do.
+    fn clean_runs(
+        &self,
+        trouble: Trouble,
+        world: &mut World,
+        store: &MemoryStore,
+        expected: &Result<Decision, Refusal>,
+        seen: &mut Seen,
+    ) -> Verdict {
+        let honest = Engine::default();
+        let engine = if trouble == Trouble::None { self.engine } else { &honest };
+        let options = engine.options(convert::options(&world.options));
+        let mut rest = false;
+        let mut before = self.world.clone();
+        for _ in 0..MOST_RUNS {
+            unload(store, world);
+            checks::links(world, &before, matches!(trouble, Trouble::Edit(..)))?;
+            before.store.clone_from(&world.store);
+            let (source, assigned) = (engine.source(world), LiveAssignments(world));
+            let run = Run::default();
+            let served = engine.store(Arc::new(store), store, world);
+            let found = block_on(reconcile(&source, &served, &assigned, &options, &run, &Host::new()));
+            let (plan, decision) = match (found, decide(world)) {
+                (Ok(found), Ok(decision)) => (found.plan, decision),
+                (Err(ReconcileError::Plan(_)), Err(_)) => return Ok(()),
+                (found, decision) => {
+                    let found = found.map(|found| found.plan.to_string());
+                    return Err(format!("a clean run: {found:?}, expected {decision:?}"));
+                }
+            };
+            checks::plan_is(&plan, &decision).map_err(|what| format!("a clean run: {what}"))?;
+            if plan.is_empty() {
+                rest = true;
+                break;
+            }
+            let report = block_on(apply(&plan, &served, &ApplyOptions::default(), &Host::new()));
+            let report = report.map_err(|error| format!("apply refused: {error}"))?;
+            if !report.is_success() {
+                return Err(format!("a clean run does not succeed: {report}\n{plan}"));
+            }
+        }
+        if !world.store.can_list_members {
+            return Ok(());
+        }
+        if !rest {
+            return Err(format!("does not come to rest in {MOST_RUNS} runs"));
+        }
+        seen.note("comes to rest");
+        self.end_is_right(trouble, store, expected, seen)
+    }
+
+    /// The end is that of a run in which nothing went wrong (rule X4), by the oracle's account of it.
+    fn end_is_right(
+        &self,
+        trouble: Trouble,
+        store: &MemoryStore,
+        expected: &Result<Decision, Refusal>,
+        seen: &mut Seen,
+    ) -> Verdict {
+        let Ok(decision) = expected else { return Ok(()) };
+        let ambiguous = decision.diagnostics.iter().any(|line| line.starts_with("ambiguous"));
+        if !trouble.leaves_the_world_alone()
+            || ambiguous
+            || self.world.options.guards != world::Guards::default()
+        {
+            return Ok(());
+        }
+        seen.note("the end is compared");
+        let end = checks::canonical_store(&perform(&self.world, &decision.operations).store);
+        checks::same("the end is another", &checks::canonical(store, &self.world), &end)
+    }
+}
+
+/// How far an undisturbed run goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    writes: usize,
+    polls: usize,
+}
+
+const MOST_RUNS: usize = 4;
+
+fn refusal_name(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::OtherSource => "refused: another source",
+        Refusal::OlderSource => "refused: an older source",
+        Refusal::CannotAdopt => "refused: cannot adopt",
+        Refusal::PartialStore => "refused: partial store",
+        Refusal::EmptySource(_) => "refused: empty source",
+        Refusal::EmptyAssignments => "refused: no assignments",
+    }
+}
