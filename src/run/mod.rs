@@ -6,12 +6,14 @@ mod memory;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::apply::ApplyReport;
 use crate::approval::Approval;
 use crate::correlate::Reason;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Digest, Fingerprint};
 use crate::guard::LimitName;
 use crate::id::{Issuer, SourceAnchor};
 use crate::model::{Kind, Timestamp};
@@ -33,7 +35,7 @@ const FORMAT: u32 = 1;
 ///
 /// [`Diagnostic::NoMemory`]: crate::Diagnostic::NoMemory
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunState {
     format: u32,
     #[serde(default)]
@@ -66,6 +68,31 @@ pub struct RunState {
     /// Which operations ran under an approval, and when that was shown.
     #[serde(default)]
     approved: BTreeMap<Fingerprint, Timestamp>,
+    /// Over all of the above; only in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Fingerprint>,
+}
+
+impl Serialize for RunState {
+    /// Writes the state, and a digest of it by which damage is noticed when it is read.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digest = Some(self.digest().map_err(S::Error::custom)?);
+        Self::serialize(&Self { digest, ..self.clone() }, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunState {
+    /// Refuses a state that is not as it was written: one wrong figure could end a grace period, or widen a window. One without a
+    /// digest is taken as it is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut state = Self::deserialize(deserializer)?;
+        match state.digest.take() {
+            Some(written) if written != state.digest().map_err(D::Error::custom)? => {
+                Err(D::Error::custom("the state is not as it was written: its digest differs"))
+            }
+            _ => Ok(state),
+        }
+    }
 }
 
 /// When runs ended, for the schedule (rule I3).
@@ -140,11 +167,28 @@ impl Default for RunState {
             created: BTreeMap::new(),
             held: BTreeMap::new(),
             approved: BTreeMap::new(),
+            digest: None,
         }
     }
 }
 
+/// The form without a digest, as the file has it.
+struct Plain<'s>(&'s RunState);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RunState::serialize(self.0, serializer)
+    }
+}
+
 impl RunState {
+    /// Of all but the digest itself, which is set only while it is written.
+    fn digest(&self) -> Result<Fingerprint, serde_json::Error> {
+        let mut digest = Digest::default();
+        digest.add(&Plain(self))?;
+        Ok(digest.finish())
+    }
+
     /// Whether it remembers nothing: a first run, or a state that was lost.
     pub fn is_fresh(&self) -> bool {
         self.issuer.is_none()
