@@ -26,8 +26,8 @@ pub(crate) use memory::{Ended, Left, Memory, Misfit, Seen, Spending};
 const FORMAT: u32 = 1;
 
 /// What a host keeps from one run to the next (rule D7): since when a record is wanted no more and why, what was taken away in
-/// the window of the limits, who the source is, which values do not stay as they are written, what is held and since when,
-/// which approvals were used, and when the last runs were.
+/// the window of the limits, who the source is, which values do not stay as they are written, what was reported as done last,
+/// what is held and since when, which approvals were used, and when the last runs were.
 ///
 /// Opaque, serialisable, versioned. Keep it where no other runner writes: `found.run` after planning, the report's after
 /// applying. A state that is lost restarts all periods and budgets; the plan says so ([`Diagnostic::NoMemory`]). One of
@@ -68,6 +68,10 @@ pub struct RunState {
     /// Which operations ran under an approval, and when that was shown.
     #[serde(default)]
     approved: BTreeMap<Fingerprint, Timestamp>,
+    /// What was reported as done in the last run, and in how many runs; kept while it is planned again. A part that is younger than
+    /// the digest is not written while it is empty: the digest of an older state has to fit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    done: BTreeMap<Fingerprint, u8>,
     /// Over all of the above; only in files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Fingerprint>,
@@ -167,6 +171,7 @@ impl Default for RunState {
             created: BTreeMap::new(),
             held: BTreeMap::new(),
             approved: BTreeMap::new(),
+            done: BTreeMap::new(),
             digest: None,
         }
     }

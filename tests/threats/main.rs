@@ -12,6 +12,7 @@ mod files;
 #[allow(dead_code, reason = "shared with the scenarios, which use all of it")]
 mod lines;
 mod rich;
+mod stores;
 #[path = "../scenarios/timeline.rs"]
 #[allow(dead_code, reason = "shared with the scenarios, which use all of it")]
 mod timeline;
