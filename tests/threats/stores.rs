@@ -191,9 +191,12 @@ fn an_update_that_is_dropped_in_silence_is_left_alone_after_two_runs_and_told() 
     };
     let mut runs = Runs::new(&w, Odd::new(&w.store, way));
     runs.run();
-    assert_eq!(lines(&runs.run().0), ["update user keep [emails:  -> keep@x] (Changed)", "kept user left"]);
-    let note = "note: emails of user keep does not stay as it is written: left alone until it changes";
-    assert_eq!(lines(&runs.run().0), ["kept user left", note]);
+    let update = "update user keep [emails:  -> keep@x] (Changed)".to_owned();
+    let note = "note: emails of user keep does not stay as it is written: left alone until it changes".to_owned();
+    let second = lines(&runs.run().0);
+    assert!(second.contains(&update) && !second.contains(&note), "{second:?}");
+    let third = lines(&runs.run().0);
+    assert!(third.contains(&note) && !third.contains(&update), "{third:?}");
 }
 
 #[test]
