@@ -16,7 +16,7 @@ use crate::model::{Completeness, Kind, MemberKind, Principal};
 use crate::options::{Nesting, Options};
 use crate::page::{PageEnd, PageToken};
 use crate::snapshot::{
-    Assignments, LimitExceeded, MemberPages, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot,
+    Assignments, LimitExceeded, MemberPages, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot, within,
 };
 use crate::source::{Asked, DirectorySource, Generation, GroupPage, Read, Select, UserPage};
 use crate::store::{IdentityStore, MemberPage, Members, StoreSelect, StoredGroupPage, StoredUserPage};
@@ -146,7 +146,7 @@ pub(crate) async fn read_assignments<A: AssignmentSet + ?Sized>(
         match set.read_assignments(pages.at.as_ref(), &mut page).await {
             Ok(end) => {
                 principals.extend_from_slice(page.principals());
-                crate::snapshot::within(principals.len(), options.limits.objects, "assignments")?;
+                within(principals.len(), options.limits.objects, "assignments")?;
                 if let Some(read) = pages.end(end, page.principals().len()).await? {
                     return Ok(Assignments { read, principals });
                 }
@@ -201,7 +201,7 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
         }
     }
     if members == Members::PerGroup {
-        let mut lists = Vec::new();
+        let (mut lists, mut total) = (Vec::new(), 0);
         // A group without a link may become ours in this run (rule M3).
         let also_unlinked = !options.soft_match.groups.is_empty();
         for group in builder.listed_groups(issuer, also_unlinked) {
@@ -213,6 +213,8 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
                     page.clear();
                     match store.read_members(&group, pages.at.as_ref(), &mut page).await {
                         Ok(end) => {
+                            total += page.0.len();
+                            within(total, options.limits.edges, "memberships in the store")?;
                             list.extend(&page);
                             if let Some(end) = pages.end(end, 1).await? {
                                 if !end.is_complete() {

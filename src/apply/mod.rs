@@ -361,7 +361,8 @@ impl<'p> Applier<'p> {
             return Err(Outcome::Skipped { because: because as usize });
         }
         if self.is_protected(op) {
-            let error = StoreError::new(ErrorKind::Permanent, "it would touch a record that is protected by now");
+            let error =
+                StoreError::new(ErrorKind::Permanent, "it would touch a record that is protected by now");
             return Err(Outcome::Failed(error));
         }
         let create = matches!(op.act, PlannedAct::Create { .. });

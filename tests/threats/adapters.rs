@@ -193,14 +193,8 @@ fn a_read_that_is_quick_enough_does_not_notice_its_deadline() {
     let (w, clock) = (asking(), Clock::default());
     let host = Host::new().timer(&clock).read_deadline(Duration::from_secs(600));
     let found = block_on(reconcile(&w.source, &w.store, &w.assigned, &w.options, &Run::default(), &host));
-    let without = block_on(reconcile(
-        &w.source,
-        &w.store,
-        &w.assigned,
-        &w.options,
-        &Run::default(),
-        &Host::new(),
-    ));
+    let without =
+        block_on(reconcile(&w.source, &w.store, &w.assigned, &w.options, &Run::default(), &Host::new()));
     assert_eq!(found.unwrap().plan, without.unwrap().plan);
 }
 
@@ -227,12 +221,12 @@ fn a_panic_in_any_call_of_an_adapter_surfaces_and_the_next_run_ends_as_if_it_had
     assert!(!panics(&whole, &trap, &Host::new()));
     let calls = trap.calls();
     assert!(calls.iter().filter(|call| **call == "write").count() >= 3, "{calls:?}");
-    for number in 0..calls.len() {
+    for (number, call) in calls.iter().enumerate() {
         for wrong in [Wrong::PanicsBefore, Wrong::PanicsAfter] {
             let w = asking();
             assert!(panics(&w, &Trap::new(&w, Some((number, wrong))), &Host::new()), "{number} {wrong:?}");
             w.sync();
-            assert_eq!(w.dump(), expected, "{number} {wrong:?}: {}", calls[number]);
+            assert_eq!(w.dump(), expected, "{number} {wrong:?}: {call}");
         }
     }
 }

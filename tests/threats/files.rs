@@ -35,9 +35,8 @@ fn the_plan_of_these_tests_holds_something_of_everything() {
         .flat_map(|part| file[part].as_array().unwrap())
         .map(|entry| entry.get("operation").unwrap_or(entry)["action"].as_str().unwrap())
         .collect();
-    let all = [
-        "add_members", "adopt", "create", "deactivate", "delete", "reactivate", "remove_members", "update",
-    ];
+    let all =
+        ["add_members", "adopt", "create", "deactivate", "delete", "reactivate", "remove_members", "update"];
     assert_eq!(actions.into_iter().collect::<Vec<_>>(), all);
     assert!(plan.operations().any(|operation| operation.is_approved()), "{plan}");
     assert!(plan.operations().any(|operation| !operation.after().is_empty()), "{plan}");

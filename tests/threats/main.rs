@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
 
+mod access;
 mod adapters;
+mod bounds;
+mod determinism;
 #[path = "../scenarios/faulty.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the scenarios, which use all of it")]
 mod faulty;
@@ -11,8 +14,11 @@ mod files;
 #[path = "../scenarios/lines.rs"]
 #[allow(dead_code, reason = "shared with the scenarios, which use all of it")]
 mod lines;
+mod names;
+mod output;
 mod rich;
 mod stores;
+mod table;
 #[path = "../scenarios/timeline.rs"]
 #[allow(dead_code, reason = "shared with the scenarios, which use all of it")]
 mod timeline;
@@ -20,3 +26,4 @@ mod trap;
 #[path = "../scenarios/world.rs"]
 #[allow(dead_code, reason = "shared with the scenarios, which use all of it")]
 mod world;
+mod writes;

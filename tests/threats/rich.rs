@@ -13,7 +13,9 @@ pub(crate) fn able() -> StoreCapabilities {
     let mut store = capabilities();
     store.adoption = Adoption::Supported;
     store.deactivation = DeactivationMemory::Remembered;
-    store.users.insert("emails".to_owned(), AttributeSchema::multi_valued().matching(MatchRule::NfkcCasefold));
+    store
+        .users
+        .insert("emails".to_owned(), AttributeSchema::multi_valued().matching(MatchRule::NfkcCasefold));
     store
 }
 

@@ -2,9 +2,9 @@
 
 use identity_sync::memory::MemoryStore;
 use identity_sync::{
-    AccountState, ApplyOptions, AttributeSchema, Change, Diagnostic, Guards, Host, IdentityStore,
-    Kind, MatchRule, PageEnd, PageToken, Plan, Repeated, Run, RunState, StoreCapabilities, StoreError,
-    StoreSelect, StoredGroupPage, StoredUserPage, Timestamp, Write, WriteBatch, Written, apply, reconcile,
+    AccountState, ApplyOptions, AttributeSchema, Change, Diagnostic, Guards, Host, IdentityStore, Kind,
+    MatchRule, PageEnd, PageToken, Plan, Repeated, Run, RunState, StoreCapabilities, StoreError, StoreSelect,
+    StoredGroupPage, StoredUserPage, Timestamp, Write, WriteBatch, Written, apply, reconcile,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
@@ -175,7 +175,8 @@ fn a_write_that_is_dropped_in_silence_is_told_after_two_runs_whatever_it_is() {
             assert!(plan.to_string().contains("was reported as done twice and is planned again"), "{plan}");
         }
         // Once the store does as it says, that is the end of it.
-        let mut runs = Runs { state: runs.state, now: runs.now, ..Runs::new(&w, Odd::new(&w.store, |_| Does::It)) };
+        let mut runs =
+            Runs { state: runs.state, now: runs.now, ..Runs::new(&w, Odd::new(&w.store, |_| Does::It)) };
         assert_eq!(not_converging(&runs.run().0).len(), not_converging(&runs.run().0).len() + 1);
         assert!(runs.run().0.is_empty());
     }
@@ -192,7 +193,8 @@ fn an_update_that_is_dropped_in_silence_is_left_alone_after_two_runs_and_told() 
     let mut runs = Runs::new(&w, Odd::new(&w.store, way));
     runs.run();
     let update = "update user keep [emails:  -> keep@x] (Changed)".to_owned();
-    let note = "note: emails of user keep does not stay as it is written: left alone until it changes".to_owned();
+    let note =
+        "note: emails of user keep does not stay as it is written: left alone until it changes".to_owned();
     let second = lines(&runs.run().0);
     assert!(second.contains(&update) && !second.contains(&note), "{second:?}");
     let third = lines(&runs.run().0);
@@ -324,7 +326,12 @@ fn a_store_that_spells_values_in_its_own_way_is_left_alone_after_two_runs() {
         let way = move |write: &Write<'_>| match write {
             Write::UpdateUser { changes, .. } => {
                 let spelled = changes.iter().map(|change| Change {
-                    new: change.new.iter().map(|value| spell(value)).filter(|value| !value.is_empty()).collect(),
+                    new: change
+                        .new
+                        .iter()
+                        .map(|value| spell(value))
+                        .filter(|value| !value.is_empty())
+                        .collect(),
                     ..change.clone()
                 });
                 Does::Otherwise(spelled.collect())

@@ -67,7 +67,8 @@ pub fn decide(
     let ops = draft.ops();
     let free: BTreeSet<Op> =
         ops.iter().filter(|op| draft.is_approved(op, &names, &approved)).cloned().collect();
-    let planned = Planned { removals: &draft.removals, users: &draft.users, groups: &draft.groups, ops: &ops };
+    let planned =
+        Planned { removals: &draft.removals, users: &draft.users, groups: &draft.groups, ops: &ops };
     let trips = limits::trips(&view, &records, &planned, &after, &free);
     diagnostics.extend(trips.names.iter().map(|name| format!("tripped {name}")));
     let aborts = trips.aborts(&view);

@@ -168,8 +168,7 @@ fn clears(
 
 /// Everything that gives somebody access, against what there was.
 fn growth(view: &View<'_>, records: &BTreeMap<&str, Managed<'_>>, ops: &BTreeSet<Op>) -> Count {
-    let gives =
-        |op: &&Op| matches!(op, Op::Create(Kind::User, _) | Op::Add(..) | Op::Reactivate(_));
+    let gives = |op: &&Op| matches!(op, Op::Create(Kind::User, _) | Op::Add(..) | Op::Reactivate(_));
     let ours = |kind| records.values().filter(move |record| record.kind == kind && in_base(record));
     let members = |group: &str| {
         let listed = listed_members(view.world, group);
