@@ -133,8 +133,21 @@ pub enum Diagnostic {
         /// Why not.
         because: NotAdopted,
     },
-    /// Approved operations, or members of lists, that are not planned any more, are planned with other values, or have run under
-    /// the approval before (rule D5).
+    /// The store reported an operation as done in two runs, and it is planned again just so: the store drops it in silence, or
+    /// somebody undoes it. It is tried again all the same (rule P4).
+    NonConverging {
+        /// A user or a group.
+        kind: Kind,
+        /// Of whom.
+        anchor: SourceAnchor,
+        /// What does not stay done.
+        operation: Repeated,
+        /// Of a list of members: how many.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        members: u64,
+    },
+    /// Approved operations, or members of lists, that are not planned any more, are planned with other values, have run under
+    /// the approval before, or whose approval was shown at a time that has not come yet (rule D5).
     UnusedApprovals {
         /// How many.
         count: u64,
@@ -146,6 +159,49 @@ pub enum Diagnostic {
         /// How many of its direct members.
         count: u64,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// An operation that does not stay done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Repeated {
+    /// A record without a link is given ours.
+    Adopt,
+    /// A record is made.
+    Create,
+    /// Attributes are changed.
+    Update,
+    /// A user is made inactive.
+    Deactivate,
+    /// A user is made active again.
+    Reactivate,
+    /// A record is deleted.
+    Delete,
+    /// Members are added to a group.
+    AddMembers,
+    /// Members are removed from a group.
+    RemoveMembers,
+}
+
+impl fmt::Display for Repeated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Adopt => "the adoption",
+            Self::Create => "the creation",
+            Self::Update => "the update",
+            Self::Deactivate => "the deactivation",
+            Self::Reactivate => "the reactivation",
+            Self::Delete => "the deletion",
+            Self::AddMembers => "the addition of members",
+            Self::RemoveMembers => "the removal of members",
+        })
+    }
 }
 
 /// Why an anchor is ambiguous.
@@ -258,6 +314,10 @@ impl fmt::Display for Diagnostic {
                     NotAdopted::LinkedToo => "shares its values with a record that has a link",
                 };
                 write!(f, "{kind} {anchor} matches record {id}, which {why}: not adopted")
+            }
+            Self::NonConverging { kind, anchor, operation, members } => {
+                write!(f, "{operation} of {kind} {anchor} was reported as done twice and is planned again")?;
+                if *members > 0 { write!(f, " for {members} of them") } else { Ok(()) }
             }
             Self::UnusedApprovals { count } => {
                 write!(f, "{count} approved operations are done, or not planned like that any more")

@@ -21,6 +21,13 @@ pub struct Evidence {
     nesting: Nesting,
 }
 
+/// The assigned object over which somebody is entitled, and how many steps down he is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Root {
+    pub(crate) node: u32,
+    pub(crate) steps: u32,
+}
+
 /// Why there is no explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -153,23 +160,24 @@ impl Evidence {
 
     /// For each node the assigned one over which it is entitled, as [`explain`](Self::explain) says; `NONE`: not entitled.
     /// Linear.
-    pub(crate) fn roots(&self) -> Vec<u32> {
-        let mut roots = vec![NONE; self.classes.len()];
+    pub(crate) fn roots(&self) -> Vec<Root> {
+        let mut roots = vec![Root { node: NONE, steps: 0 }; self.classes.len()];
         let mut queue: VecDeque<u32> = VecDeque::new();
         let mut starts = self.assigned.clone();
         starts.sort_unstable_by(|&a, &b| self.source.anchors.text(a).cmp(self.source.anchors.text(b)));
         for start in starts {
-            if roots[start as usize] == NONE
+            if roots[start as usize].node == NONE
                 && !matches!(self.classes[start as usize], Class::Gone | Class::Other)
             {
-                roots[start as usize] = start;
+                roots[start as usize].node = start;
                 queue.push_back(start);
             }
         }
         while let Some(node) = queue.pop_front() {
+            let Root { node: root, steps } = roots[node as usize];
             for child in self.children(node) {
-                if roots[child as usize] == NONE {
-                    roots[child as usize] = roots[node as usize];
+                if roots[child as usize].node == NONE {
+                    roots[child as usize] = Root { node: root, steps: steps + 1 };
                     queue.push_back(child);
                 }
             }

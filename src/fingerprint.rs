@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hasher as _;
+use std::io;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
@@ -20,6 +21,36 @@ impl Fingerprint {
             hasher.write(part.as_bytes());
         }
         Self(u128::from(hasher.finish128()))
+    }
+}
+
+/// A fingerprint over what is written into it, of data in its JSON form.
+///
+/// A check against damage and slips, not against somebody who can compute it as well: a signature is the host's to add.
+#[derive(Default)]
+pub(crate) struct Digest(SipHasher24);
+
+impl Digest {
+    /// Adds a value; each one is told apart from the next.
+    pub(crate) fn add<T: Serialize>(&mut self, value: &T) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(&mut *self, value)?;
+        self.0.write_u8(b'\n'); // no JSON without spaces holds one
+        Ok(())
+    }
+
+    pub(crate) fn finish(&self) -> Fingerprint {
+        Fingerprint(u128::from(self.0.finish128()))
+    }
+}
+
+impl io::Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the host lends the engine while it runs: time, ears, and a way to stop.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -75,13 +77,25 @@ impl Cancellation {
     }
 }
 
-/// The host's parts. The default has none: no retry, no progress, no cancellation.
+/// The host's parts. The default has none: no retry, no progress, no cancellation, no deadline.
 #[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Host<'a> {
     timer: Option<&'a dyn Timer>,
     progress: Option<&'a dyn Progress>,
     cancellation: Option<&'a Cancellation>,
+    read_deadline: Option<Duration>,
+    reading: Option<&'a Reading>,
+}
+
+/// What is being read just now, to be named where it takes too long.
+#[derive(Debug, Default)]
+pub(crate) struct Reading(Mutex<&'static str>);
+
+impl Reading {
+    pub(crate) fn what(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<'a> Host<'a> {
@@ -111,6 +125,50 @@ impl<'a> Host<'a> {
         self
     }
 
+    /// The longest that all reads of one [`reconcile`](crate::reconcile) together may take, with the waits between their tries; for
+    /// a [`sign_in`](crate::sign_in) those before its writes, and again that after them. A directory that never answers, or
+    /// sends its pages ever more slowly, ends in [`ReadError::DeadlineExceeded`](crate::ReadError) then, and there is no plan.
+    ///
+    /// It is measured by the [`Timer`]: without one there is no deadline. An adapter that blocks its thread instead of waiting
+    /// cannot be interrupted. Writes have no deadline: the future of [`apply`](crate::apply) may be dropped at any time (rule X4).
+    #[must_use]
+    pub fn read_deadline(mut self, most: Duration) -> Self {
+        self.read_deadline = Some(most);
+        self
+    }
+
+    /// With a place to note what is read.
+    pub(crate) fn noting<'b>(self, reading: &'b Reading) -> Host<'b>
+    where
+        'a: 'b,
+    {
+        Host { reading: Some(reading), ..self }
+    }
+
+    pub(crate) fn reads(&self, what: &'static str) {
+        if let Some(reading) = self.reading {
+            *reading.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+        }
+    }
+
+    /// Who measures the deadline of reads, and how long that is.
+    pub(crate) fn deadline(&self) -> Option<(&'a dyn Timer, Duration)> {
+        self.timer.zip(self.read_deadline)
+    }
+
+    /// Gives whoever measures the deadline a turn: an adapter whose answers are always there already would leave it none.
+    pub(crate) async fn give_way(&self) {
+        let mut given = self.deadline().is_none();
+        poll_fn(|context| {
+            if std::mem::replace(&mut given, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     pub(crate) fn tell(&self, event: Event<'_>) {
         if let Some(progress) = self.progress {
             progress.event(event);
@@ -132,6 +190,7 @@ impl fmt::Debug for Host<'_> {
             .field("timer", &self.timer.is_some())
             .field("progress", &self.progress.is_some())
             .field("cancellation", &self.cancellation)
+            .field("read_deadline", &self.read_deadline)
             .finish()
     }
 }

@@ -225,7 +225,7 @@ pub use apply::{ApplyError, ApplyOptions, ApplyReport, Outcome, Stop, apply};
 pub use approval::Approval;
 pub use assignment::{AssignmentPage, AssignmentSet};
 pub use attributes::Attributes;
-pub use diagnostic::{Ambiguity, Diagnostic, NotAdopted};
+pub use diagnostic::{Ambiguity, Diagnostic, NotAdopted, Repeated};
 pub use diff::{BlockReason, Cause};
 pub use error::{AdapterError, AssignmentError, ErrorKind, SourceError, StoreError};
 pub use escape::Escaped;

@@ -307,6 +307,7 @@ pub(crate) fn decide(
         written: std::mem::take(&mut draft.written),
         created: std::mem::take(&mut draft.created),
         held: BTreeMap::new(),
+        done: BTreeMap::new(),
         window: options.guards.window.map(|window| window.period),
     };
     Ok(build(Decided {

@@ -1,19 +1,22 @@
 //! Reads both sides, page by page, into snapshots (rules C1, C5). Transient errors are tried again, page by page.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
 use indexmap::IndexSet;
 use thiserror::Error;
 
 use crate::assignment::{AssignmentPage, AssignmentSet};
 use crate::error::AdapterError;
-use crate::host::{Event, Host, Retry};
+use crate::host::{Event, Host, Reading, Retry};
 use crate::id::{Issuer, SourceAnchor};
 use crate::model::{Completeness, Kind, MemberKind, Principal};
 use crate::options::{Nesting, Options};
 use crate::page::{PageEnd, PageToken};
 use crate::snapshot::{
-    Assignments, LimitExceeded, MemberPages, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot,
+    Assignments, LimitExceeded, MemberPages, SourceSnapshot, SourceSnapshotBuilder, StoreSnapshot, within,
 };
 use crate::source::{Asked, DirectorySource, Generation, GroupPage, Read, Select, UserPage};
 use crate::store::{IdentityStore, MemberPage, Members, StoreSelect, StoredGroupPage, StoredUserPage};
@@ -42,13 +45,40 @@ pub enum ReadError {
     /// The host asked to stop.
     #[error("cancelled while reading")]
     Cancelled,
+    /// Reading takes longer than the host allows (see [`Host::read_deadline`]).
+    #[error("the time for reading was over while reading {what}")]
+    DeadlineExceeded {
+        /// What was being read.
+        what: &'static str,
+    },
+}
+
+/// Reads, but no longer than the host allows. What has not come by then is dropped.
+pub(crate) async fn in_time<'h, T, R>(
+    host: Host<'h>,
+    reading: &'h Reading,
+    read: impl FnOnce(Host<'h>) -> R,
+) -> Result<T, ReadError>
+where
+    R: Future<Output = Result<T, ReadError>>,
+{
+    let Some((timer, most)) = host.deadline() else { return read(host).await };
+    let (mut read, mut end) = (pin!(read(host.noting(reading))), timer.sleep(most));
+    poll_fn(|context| match read.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => {
+            let over = |()| Err(ReadError::DeadlineExceeded { what: reading.what() });
+            end.as_mut().poll(context).map(over)
+        }
+    })
+    .await
 }
 
 /// One read: its pages, its tries, its end.
-struct Pages<'h> {
+pub(crate) struct Pages<'h> {
     what: &'static str,
     host: &'h Host<'h>,
-    at: Option<PageToken>,
+    pub(crate) at: Option<PageToken>,
     seen: BTreeSet<PageToken>,
     left: usize,
     most: usize,
@@ -57,16 +87,18 @@ struct Pages<'h> {
 }
 
 impl<'h> Pages<'h> {
-    fn new(what: &'static str, options: &Options, host: &'h Host<'h>) -> Self {
+    pub(crate) fn new(what: &'static str, options: &Options, host: &'h Host<'h>) -> Self {
         let most = options.limits.pages;
+        host.reads(what);
         Self { what, host, at: None, seen: BTreeSet::new(), left: most, most, attempt: 1, rows: 0 }
     }
 
     /// Whether the read is over; `Err` if it can never be.
-    fn end(&mut self, end: PageEnd, rows: usize) -> Result<Option<Completeness>, ReadError> {
+    pub(crate) async fn end(&mut self, end: PageEnd, rows: usize) -> Result<Option<Completeness>, ReadError> {
         self.rows += rows;
         self.attempt = 1;
         self.host.tell(Event::Read { what: self.what, rows: self.rows });
+        self.host.give_way().await;
         match end {
             PageEnd::Last(completeness) => Ok(Some(completeness)),
             PageEnd::More(token) => {
@@ -87,7 +119,7 @@ impl<'h> Pages<'h> {
     }
 
     /// Waits and lets the caller try the page again, where that may help.
-    async fn again(&mut self, error: AdapterError) -> Result<(), ReadError> {
+    pub(crate) async fn again(&mut self, error: AdapterError) -> Result<(), ReadError> {
         let retry = Retry::default();
         match self.host.clock() {
             Some(timer) if error.is_transient() && self.attempt < retry.attempts => {
@@ -114,8 +146,8 @@ pub(crate) async fn read_assignments<A: AssignmentSet + ?Sized>(
         match set.read_assignments(pages.at.as_ref(), &mut page).await {
             Ok(end) => {
                 principals.extend_from_slice(page.principals());
-                crate::snapshot::within(principals.len(), options.limits.objects, "assignments")?;
-                if let Some(read) = pages.end(end, page.principals().len())? {
+                within(principals.len(), options.limits.objects, "assignments")?;
+                if let Some(read) = pages.end(end, page.principals().len()).await? {
                     return Ok(Assignments { read, principals });
                 }
             }
@@ -142,7 +174,7 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
         match store.read_users(StoreSelect::All, pages.at.as_ref(), &mut page).await {
             Ok(end) => {
                 builder.users(&page)?;
-                if let Some(end) = pages.end(end, page.len())? {
+                if let Some(end) = pages.end(end, page.len()).await? {
                     break end;
                 }
             }
@@ -156,7 +188,7 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
         match store.read_groups(StoreSelect::All, pages.at.as_ref(), &mut page).await {
             Ok(end) => {
                 builder.groups(&page)?;
-                if let Some(end) = pages.end(end, page.len())? {
+                if let Some(end) = pages.end(end, page.len()).await? {
                     break end;
                 }
             }
@@ -169,7 +201,7 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
         }
     }
     if members == Members::PerGroup {
-        let mut lists = Vec::new();
+        let (mut lists, mut total) = (Vec::new(), 0);
         // A group without a link may become ours in this run (rule M3).
         let also_unlinked = !options.soft_match.groups.is_empty();
         for group in builder.listed_groups(issuer, also_unlinked) {
@@ -181,8 +213,10 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
                     page.clear();
                     match store.read_members(&group, pages.at.as_ref(), &mut page).await {
                         Ok(end) => {
+                            total += page.0.len();
+                            within(total, options.limits.edges, "memberships in the store")?;
                             list.extend(&page);
-                            if let Some(end) = pages.end(end, 1)? {
+                            if let Some(end) = pages.end(end, 1).await? {
                                 if !end.is_complete() {
                                     read = end;
                                 }
@@ -339,7 +373,7 @@ pub(crate) async fn read_users<D: DirectorySource + ?Sized>(
         match source.read_users(Read::new(select, pages.at.as_ref()), &mut page).await {
             Ok(end) => {
                 builder.users(&page)?;
-                if let Some(end) = pages.end(end, page.len())? {
+                if let Some(end) = pages.end(end, page.len()).await? {
                     return Ok(end);
                 }
             }
@@ -362,7 +396,7 @@ async fn read_groups<D: DirectorySource + ?Sized>(
         match source.read_groups(Read::new(select, pages.at.as_ref()), &mut page).await {
             Ok(end) => {
                 builder.groups(&page)?;
-                if let Some(end) = pages.end(end, page.len())? {
+                if let Some(end) = pages.end(end, page.len()).await? {
                     return Ok(end);
                 }
             }
@@ -386,7 +420,10 @@ pub(crate) async fn ask<D: DirectorySource + ?Sized>(
         let asked = loop {
             let mut asked = Asked::new(batch);
             match source.existence(&mut asked).await {
-                Ok(()) => break asked,
+                Ok(()) => {
+                    host.give_way().await;
+                    break asked;
+                }
                 Err(error) => pages.again(error).await?,
             }
         };

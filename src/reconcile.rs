@@ -3,10 +3,10 @@
 use thiserror::Error;
 
 use crate::assignment::AssignmentSet;
-use crate::host::Host;
+use crate::host::{Host, Reading};
 use crate::options::{Extent, Options};
 use crate::planner::{PlanError, Reconciliation, plan, questions_for};
-use crate::read::{ReadError, ask, read_assignments, read_source, read_store};
+use crate::read::{ReadError, ask, in_time, read_assignments, read_source, read_store};
 use crate::run::Run;
 use crate::source::DirectorySource;
 use crate::store::IdentityStore;
@@ -33,7 +33,8 @@ pub enum ReconcileError {
 ///
 /// # Errors
 ///
-/// Any error from any read gives no plan (rule C1); so do the cases of [`PlanError`].
+/// Any error from any read gives no plan (rule C1), and so does one that takes longer than [`Host::read_deadline`] allows; so do
+/// the cases of [`PlanError`].
 pub async fn reconcile<D, S, A>(
     directory: &D,
     store: &S,
@@ -48,18 +49,23 @@ where
     A: AssignmentSet + ?Sized,
 {
     let issuer = options.issuer.clone().unwrap_or_else(|| directory.identity());
-    let assigned = read_assignments(assignments, options, host).await?;
-    let (stored, linked) = read_store(store, &issuer, options, host).await?;
-    let mut source = read_source(directory, &assigned, &linked, &issuer, options, host).await?;
-    // An answer can raise no new question, but a source may answer only some: ask each anchor once. A quick pass takes nothing
-    // away, so that nothing has to be proven.
-    let asks = options.extent != Extent::NewEntitlements;
-    loop {
-        let questions = questions_for(&source, &stored, &assigned, options);
-        if questions.is_empty() || !asks {
-            break;
+    let reading = Reading::default();
+    let read = in_time(*host, &reading, async |host| {
+        let assigned = read_assignments(assignments, options, &host).await?;
+        let (stored, linked) = read_store(store, &issuer, options, &host).await?;
+        let mut source = read_source(directory, &assigned, &linked, &issuer, options, &host).await?;
+        // An answer can raise no new question, but a source may answer only some: ask each anchor once. A quick pass takes nothing
+        // away, so that nothing has to be proven.
+        let asks = options.extent != Extent::NewEntitlements;
+        loop {
+            let questions = questions_for(&source, &stored, &assigned, options);
+            if questions.is_empty() || !asks {
+                break;
+            }
+            source = ask(directory, source, &questions, options, &host).await?;
         }
-        source = ask(directory, source, &questions, options, host).await?;
-    }
+        Ok((source, stored, assigned))
+    });
+    let (source, stored, assigned) = read.await?;
     Ok(plan(&source, &stored, &assigned, options, run)?)
 }

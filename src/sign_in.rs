@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::apply::{ApplyOptions, ApplyReport, apply};
 use crate::graph::{Class, Graph};
-use crate::host::Host;
+use crate::host::{Host, Reading};
 use crate::id::{ExternalId, SourceAnchor, StoreId};
 use crate::links::Links;
 use crate::model::{AccountState, Completeness, Kind, Origin};
 use crate::options::{Deprovision, Extent, Options, SoftMatch, UserGrace};
-use crate::page::{PageEnd, PageToken};
 use crate::plan::Plan;
 use crate::planner::{How, begin, decide};
-use crate::read::{ReadError, ask, read_users};
+use crate::read::{Pages, ReadError, ask, in_time, read_users};
 use crate::reconcile::ReconcileError;
 use crate::run::Run;
 use crate::scope::Scope;
@@ -74,12 +73,17 @@ where
     options.release_names = false;
     options.extent = Extent::Full;
 
-    let source = read_one(directory, anchor, &options, host).await?;
     let link = ExternalId { issuer: issuer.clone(), value: anchor.clone() };
-    let stored = read_records(store, &source, &link, &options).await?;
+    let (reading, options) = (Reading::default(), &options);
+    let read = in_time(*host, &reading, async |host| {
+        let source = read_one(directory, anchor, options, &host).await?;
+        let stored = read_records(store, &source, &link, options, &host).await?;
+        Ok((source, stored))
+    });
+    let (source, stored) = read.await?;
     let memory = begin(run, &issuer, &stored, &source.0.identity)?.idle(run);
     let links = Links::new(&source.0, &stored.0, &issuer);
-    let graph = Graph::new(&links, &options);
+    let graph = Graph::new(&links, options);
     let node = links.find(anchor.as_str());
     let state = node.and_then(|node| crate::correlate::state(&links, node));
     let mut entitled = vec![false; links.nodes()];
@@ -95,9 +99,10 @@ where
         diagnostics: Vec::new(),
     };
     let how = How { issuer: &issuer, run, origin: Origin::Jit, evidence: None };
-    let plan = decide(&graph, &scope, &options, memory, how)?;
+    let plan = decide(&graph, &scope, options, memory, how)?;
     let report = apply(&plan, store, &ApplyOptions::default(), host).await?;
-    let (record, active) = find_record(store, &link).await?;
+    let found = in_time(*host, &reading, async |host| find_record(store, &link, options, &host).await);
+    let (record, active) = found.await?;
     let allowed = record.is_some() && active && state == Some(AccountState::Enabled);
     Ok(SignIn { record, allowed, plan, report })
 }
@@ -132,10 +137,11 @@ async fn read_records<S: IdentityStore + ?Sized>(
     source: &SourceSnapshot,
     link: &ExternalId,
     options: &Options,
+    host: &Host<'_>,
 ) -> Result<StoreSnapshot, ReadError> {
     let mut builder = StoreSnapshot::builder(store.capabilities()).limits(options.limits).overlapping();
     let links = [link.clone()];
-    read_selected(store, &mut builder, StoreSelect::ExternalIds(&links)).await?;
+    read_selected(store, &mut builder, StoreSelect::ExternalIds(&links), options, host).await?;
     let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
     let empty = crate::attributes::AttributeTable::default();
     let capabilities = store.capabilities();
@@ -148,7 +154,7 @@ async fn read_records<S: IdentityStore + ?Sized>(
     }
     for (attribute, value) in &wanted {
         let select = StoreSelect::UniqueValue { attribute, value };
-        read_selected(store, &mut builder, select).await?;
+        read_selected(store, &mut builder, select, options, host).await?;
     }
     Ok(builder.finish(Completeness::Complete))
 }
@@ -157,21 +163,27 @@ async fn read_selected<S: IdentityStore + ?Sized>(
     store: &S,
     builder: &mut StoreSnapshotBuilder,
     select: StoreSelect<'_>,
+    options: &Options,
+    host: &Host<'_>,
 ) -> Result<(), ReadError> {
     const WHAT: &str = "store records";
-    let failed = |source| ReadError::Adapter { what: WHAT, source };
-    let mut at: Option<PageToken> = None;
+    let mut pages = Pages::new(WHAT, options, host);
+    let mut page = StoredUserPage::default();
     loop {
-        let mut page = StoredUserPage::default();
-        let end = store.read_users(select, at.as_ref(), &mut page).await.map_err(failed)?;
-        builder.users(&page)?;
-        match end {
-            PageEnd::Last(Completeness::Complete) => return Ok(()),
-            PageEnd::Last(Completeness::Partial { reason }) => {
-                return Err(failed(crate::StoreError::new(crate::ErrorKind::Permanent, reason)));
+        page.clear();
+        match store.read_users(select, pages.at.as_ref(), &mut page).await {
+            Ok(end) => {
+                builder.users(&page)?;
+                match pages.end(end, page.len()).await? {
+                    Some(Completeness::Complete) => return Ok(()),
+                    Some(Completeness::Partial { reason }) => {
+                        let source = crate::StoreError::new(crate::ErrorKind::Permanent, reason);
+                        return Err(ReadError::Adapter { what: WHAT, source });
+                    }
+                    None => {}
+                }
             }
-            PageEnd::More(token) if at.as_ref() != Some(&token) => at = Some(token),
-            PageEnd::More(_) => return Err(ReadError::RepeatedPage { what: WHAT }),
+            Err(error) => pages.again(error).await?,
         }
     }
 }
@@ -179,10 +191,12 @@ async fn read_selected<S: IdentityStore + ?Sized>(
 async fn find_record<S: IdentityStore + ?Sized>(
     store: &S,
     link: &ExternalId,
+    options: &Options,
+    host: &Host<'_>,
 ) -> Result<(Option<StoreId>, bool), ReadError> {
     let mut builder = StoreSnapshot::builder(store.capabilities()).overlapping();
     let links = [link.clone()];
-    read_selected(store, &mut builder, StoreSelect::ExternalIds(&links)).await?;
+    read_selected(store, &mut builder, StoreSelect::ExternalIds(&links), options, host).await?;
     let found = builder.finish(Completeness::Complete);
     match found.0.users.as_slice() {
         [one] => Ok((Some(StoreId::from(found.0.id(one))), one.active)),

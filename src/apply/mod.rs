@@ -12,7 +12,8 @@ use thiserror::Error;
 use crate::diff::Cause;
 use crate::error::{ErrorKind, StoreError};
 use crate::host::{Event, Host, Retry};
-use crate::id::{Issuer, StoreId, Version};
+use crate::id::{Issuer, SourceAnchor, StoreId, Version};
+use crate::options::Protected;
 use crate::plan::{Op, Plan, PlannedAct};
 use crate::run::{Left, RunState};
 use crate::store::IdentityStore;
@@ -30,11 +31,21 @@ pub struct ApplyOptions {
     pub failure_percent: u32,
     /// … once so many were tried. Default 50.
     pub failure_floor: u32,
+    /// Records that no operation may touch (rule M8), as things stand now: the plan may be older than the protection. An
+    /// operation that names one, as its object or among its members, fails whole. By store id and anchor; a record that has
+    /// no link is known to a plan only by its store id.
+    pub protected: Protected,
 }
 
 impl Default for ApplyOptions {
     fn default() -> Self {
-        Self { issuer: None, retry: Retry::default(), failure_percent: 40, failure_floor: 50 }
+        Self {
+            issuer: None,
+            retry: Retry::default(),
+            failure_percent: 40,
+            failure_floor: 50,
+            protected: Protected::default(),
+        }
     }
 }
 
@@ -187,7 +198,7 @@ pub async fn apply<S: IdentityStore + ?Sized>(
     host.tell(Event::Started { operations: plan.operations.len() });
     let budget = options.retry.budget.unwrap_or_else(|| 10.max(plan.operations.len() as u32 / 100));
     let mut sender = Sender::new(plan, store, capabilities, options.retry, budget, *host);
-    let mut applier = Applier::new(plan);
+    let mut applier = Applier::new(plan, &options.protected);
     let mut next = 0;
     while next < plan.operations.len() && applier.stopped.is_none() {
         if host.is_cancelled() {
@@ -228,6 +239,7 @@ pub(crate) fn may_have_happened(outcome: &Outcome) -> bool {
 /// What is known about each subject and each operation so far.
 struct Applier<'p> {
     plan: &'p Plan,
+    protected: &'p Protected,
     outcomes: Vec<Option<Outcome>>,
     /// Everything that was heard of an operation in parts, the worst last.
     parts: BTreeMap<usize, Part>,
@@ -259,11 +271,12 @@ struct Part {
 }
 
 impl<'p> Applier<'p> {
-    fn new(plan: &'p Plan) -> Self {
+    fn new(plan: &'p Plan, protected: &'p Protected) -> Self {
         let gives = |op: &Op| matches!(op.act, PlannedAct::Create { .. } | PlannedAct::Adopt);
         let creates = plan.operations.iter().enumerate().filter(|(_, op)| gives(op));
         Self {
             plan,
+            protected,
             outcomes: plan.operations.iter().map(|_| None).collect(),
             parts: BTreeMap::new(),
             moved: BTreeMap::new(),
@@ -309,6 +322,23 @@ impl<'p> Applier<'p> {
         (batch, at)
     }
 
+    /// Whether an operation would touch a record that is protected by now.
+    fn is_protected(&self, op: &Op) -> bool {
+        let Protected { ids, anchors, names: _ } = self.protected;
+        if ids.is_empty() && anchors.is_empty() {
+            return false;
+        }
+        let members: &[u32] = match &op.act {
+            PlannedAct::AddMembers(members) | PlannedAct::RemoveMembers(members) => members,
+            _ => &[],
+        };
+        members.iter().copied().chain([op.subject]).any(|number| {
+            let subject = self.plan.subject(number);
+            subject.id().is_some_and(|id| ids.contains(&StoreId::from(id)))
+                || subject.anchor().is_some_and(|anchor| anchors.contains(&SourceAnchor::from(anchor)))
+        })
+    }
+
     /// The creates in this plan that an operation needs.
     fn needs<'s>(&'s self, op: &'s Op) -> impl Iterator<Item = usize> + 's {
         let members: &[u32] = match &op.act {
@@ -329,6 +359,11 @@ impl<'p> Applier<'p> {
         let failed = |before: usize| !matches!(self.outcomes.get(before), Some(Some(Outcome::Applied)));
         if let Some(&because) = op.after.iter().find(|&&before| failed(before as usize)) {
             return Err(Outcome::Skipped { because: because as usize });
+        }
+        if self.is_protected(op) {
+            let error =
+                StoreError::new(ErrorKind::Permanent, "it would touch a record that is protected by now");
+            return Err(Outcome::Failed(error));
         }
         let create = matches!(op.act, PlannedAct::Create { .. });
         if create && self.quota {

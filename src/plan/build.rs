@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::emit::Emitter;
 use super::impact::{Affected, Impacts, Newly};
 use super::naming::{Naming, Who, who};
+use super::repeat::repeated;
 use super::sequence::Sequence;
 use super::{BlockedOp, Op, PendingOp, Plan, PlannedAct, Subjects, TrippedLimit};
 use crate::approved::Approved;
@@ -72,6 +73,8 @@ pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
     for op in &mut operations {
         op.was_held = decided.memory.was_held(|| held_name(op, &naming.subjects));
     }
+    let (known, again) = repeated(&operations, &naming.subjects, &decided.memory);
+    seen.done = known;
     let number = |kind, object| naming.number(Who::Object(kind, object));
     // The limits in an order that does not depend on that of the input (rule P2).
     let mut order: Vec<u32> = (0..judgement.trips.len() as u32).collect();
@@ -118,6 +121,7 @@ pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
     blocked.sort_unstable();
     blocked.dedup();
     let mut diagnostics = draft.diagnostics.clone();
+    diagnostics.extend(again);
     diagnostics.sort_unstable();
     diagnostics.dedup();
     let sensitive = [(Kind::User, decided.user_rules), (Kind::Group, decided.group_rules)];

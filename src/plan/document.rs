@@ -1,5 +1,6 @@
 //! The serde form of a plan: a document with names in it, for people, scripts and other languages.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
@@ -12,6 +13,7 @@ use super::{
 use crate::attributes::AttributeTable;
 use crate::diagnostic::Diagnostic;
 use crate::diff::{BlockReason, Cause};
+use crate::fingerprint::{Digest, Fingerprint};
 use crate::guard::LimitName;
 use crate::id::Issuer;
 use crate::model::{Kind, Origin, Timestamp};
@@ -48,6 +50,9 @@ pub(super) struct PlanDocument {
     counted: BTreeSet<LimitName>,
     /// What the next run is to be given.
     run: RunState,
+    /// Over all of the above; only in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Fingerprint>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -262,20 +267,35 @@ impl From<&Plan> for PlanDocument {
                 .collect(),
             diagnostics: plan.diagnostics.clone(),
             sensitive: plan.sensitive.iter().cloned().collect(),
+            digest: None,
         }
     }
 }
 
 impl Serialize for Plan {
+    /// Writes the plan, and a digest of it by which damage is noticed when it is read.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        PlanDocument::from(self).serialize(serializer)
+        use serde::ser::Error as _;
+        let mut document = PlanDocument::from(self);
+        document.digest = Some(document.digest().map_err(S::Error::custom)?);
+        document.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Plan {
-    /// Refuses another format, and operations that cannot have come from a plan.
+    /// Refuses another format, operations that cannot have come from a plan, and a plan that is not as it was written: the
+    /// digest is no signature, but whatever was damaged or changed by hand is noticed.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        PlanDocument::deserialize(deserializer)?.into_plan().map_err(D::Error::custom)
+        let mut document = PlanDocument::deserialize(deserializer)?;
+        let written = document.digest.take();
+        let digest = document.digest().map_err(D::Error::custom)?;
+        // What else is wrong says more than that something is.
+        let plan = document.into_plan().map_err(D::Error::custom)?;
+        match written {
+            Some(written) if written == digest => Ok(plan),
+            Some(_) => Err(D::Error::custom("the plan is not as it was written: its digest differs")),
+            None => Err(D::Error::custom("the plan has no digest")),
+        }
     }
 }
 
@@ -289,6 +309,23 @@ impl Numbers {
 }
 
 impl PlanDocument {
+    /// A digest of all but itself, whatever the spaces of the file and the order of its keys.
+    fn digest(&mut self) -> Result<Fingerprint, serde_json::Error> {
+        let mut digest = Digest::default();
+        // One by one, so that no second copy of them all is made.
+        let (operations, held) = (std::mem::take(&mut self.operations), std::mem::take(&mut self.held));
+        digest.add(&(operations.len(), held.len()))?;
+        digest.add(self)?;
+        for operation in &operations {
+            digest.add(&operation.by_key())?;
+        }
+        for held in &held {
+            digest.add(&(&held.operation.by_key(), &held.by, held.since))?;
+        }
+        (self.operations, self.held) = (operations, held);
+        Ok(digest.finish())
+    }
+
     fn into_plan(self) -> Result<Plan, String> {
         if self.format != FORMAT {
             return Err(format!("plan has format {}, this version reads format {FORMAT}", self.format));
@@ -428,11 +465,24 @@ pub(super) fn plan_of(
         by_sign_in: false,
         counted: BTreeSet::new(),
         run: RunState::of(issuer, store),
+        digest: None,
     };
     document.into_plan()
 }
 
 impl OperationDocument {
+    /// With its attributes in the order of their names: a tool may have sorted them.
+    fn by_key(&self) -> Cow<'_, Self> {
+        match &self.attributes {
+            Some(attributes) if !attributes.keys().is_sorted() => {
+                let mut sorted = self.clone();
+                sorted.attributes.iter_mut().for_each(IndexMap::sort_keys);
+                Cow::Owned(sorted)
+            }
+            _ => Cow::Borrowed(self),
+        }
+    }
+
     fn to_op(&self, position: usize, numbers: &Numbers, values: &mut AttributeTable) -> Result<Op, String> {
         let broken = |what: &str| Err(format!("operation {position} {what}"));
         if self.after.iter().any(|&before| before as usize >= position) {

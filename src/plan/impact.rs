@@ -10,6 +10,7 @@ use super::naming::{Naming, object_name};
 use super::{Op, PlannedAct};
 use crate::correlate::{Reason, Situation};
 use crate::escape::Escaped;
+use crate::evidence::Root;
 use crate::model::Kind;
 use crate::object::Object;
 use crate::snapshot::NONE;
@@ -47,6 +48,15 @@ pub struct Gain {
     pub assignment: Affected,
     /// How many users are active with a membership, or with a record at all, who were not before.
     pub users: u64,
+    /// How many groups the longest of their shortest paths leads through, that of the assignment among them. A far way down is
+    /// worth a look: whoever may nest groups somewhere below may let people in.
+    #[serde(default, skip_serializing_if = "is_near")]
+    pub groups_on_the_way: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_near(groups: &u32) -> bool {
+    *groups == 0
 }
 
 /// What the operations of a plan mean for people.
@@ -93,7 +103,11 @@ impl fmt::Display for AccessImpact {
             }
         }
         for gain in &self.gains {
-            writeln!(f, "gain access: {} through {}", gain.users, gain.assignment)?;
+            write!(f, "gain access: {} through {}", gain.users, gain.assignment)?;
+            match gain.groups_on_the_way {
+                0 | 1 => writeln!(f)?,
+                many => writeln!(f, ", over up to {many} nested groups")?,
+            }
         }
         Ok(())
     }
@@ -110,8 +124,8 @@ pub(super) enum Newly {
 pub(super) struct Impacts<'a, 'd> {
     decided: &'a Decided<'d>,
     naming: &'a Naming,
-    /// Per node the assigned one over which it is entitled; worked out only where somebody gains.
-    roots: std::cell::OnceCell<Vec<u32>>,
+    /// Per node the assigned one over which it is entitled, and how far away that is; worked out only where somebody gains.
+    roots: std::cell::OnceCell<Vec<Root>>,
 }
 
 impl<'a, 'd> Impacts<'a, 'd> {
@@ -138,7 +152,7 @@ impl<'a, 'd> Impacts<'a, 'd> {
         if told {
             self.leavers(&mut tally);
         }
-        let mut gains: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut gains: BTreeMap<u32, (u64, u32)> = BTreeMap::new();
         for (number, user) in (0..).zip(&tally.users) {
             if user.ends {
                 impact.loses_last_entitlement.push(self.affected(Kind::User, number));
@@ -147,7 +161,10 @@ impl<'a, 'd> Impacts<'a, 'd> {
                 impact.deactivated.push(self.affected(Kind::User, number));
             }
             if user.gains {
-                *gains.entry(self.root(&users.all[number as usize])).or_default() += 1;
+                let Root { node, steps } = self.root(&users.all[number as usize]);
+                let (count, furthest) = gains.entry(node).or_default();
+                *count += 1;
+                *furthest = steps.max(*furthest);
             }
         }
         for (number, change) in (0..).zip(&tally.groups) {
@@ -155,7 +172,11 @@ impl<'a, 'd> Impacts<'a, 'd> {
                 impact.groups_emptied.push(self.affected(Kind::Group, number));
             }
         }
-        let gains = gains.into_iter().map(|(root, users)| Gain { assignment: self.assignment(root), users });
+        let gains = gains.into_iter().map(|(root, (users, groups_on_the_way))| Gain {
+            assignment: self.assignment(root),
+            users,
+            groups_on_the_way,
+        });
         impact.gains = gains.collect();
         impact.gains.sort_unstable();
         impact.loses_last_entitlement.sort_unstable();
@@ -275,9 +296,10 @@ impl<'a, 'd> Impacts<'a, 'd> {
     }
 
     /// The node of the assignment over which a user is entitled, as the evidence explains it.
-    fn root(&self, user: &Object) -> u32 {
+    fn root(&self, user: &Object) -> Root {
         let roots = self.roots.get_or_init(|| self.decided.evidence.map_or_else(Vec::new, |e| e.roots()));
-        roots.get(user.node as usize).copied().filter(|&root| root != NONE).unwrap_or(user.node)
+        let root = roots.get(user.node as usize).copied().filter(|root| root.node != NONE);
+        root.unwrap_or(Root { node: user.node, steps: 0 })
     }
 
     fn assignment(&self, root: u32) -> Affected {

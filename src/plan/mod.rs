@@ -8,12 +8,14 @@ mod held;
 mod impact;
 mod naming;
 mod order;
+mod repeat;
 mod report;
 mod sequence;
 
 pub(crate) use build::{Decided, build};
 pub use held::HeldSet;
 pub use impact::{AccessImpact, Affected, Gain};
+pub(crate) use repeat::MOST_REMEMBERED;
 
 use std::collections::BTreeSet;
 

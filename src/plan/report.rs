@@ -41,6 +41,7 @@ impl Plan {
             written: Vec::new(),
             created: Vec::new(),
             approved: BTreeMap::new(),
+            done: self.done(outcomes),
             ended,
             extent: self.extent,
             planned_at: self.planned_at,

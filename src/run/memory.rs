@@ -1,6 +1,7 @@
 //! What earlier runs left, as planning and applying use it.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FORMAT, Pending, Run, RunState, Spent, WrittenValue, WrittenValues};
 use crate::correlate::Reason;
@@ -10,6 +11,7 @@ use crate::guard::LimitName;
 use crate::id::{Issuer, SourceAnchor};
 use crate::model::{Kind, Period, Timestamp};
 use crate::options::Extent;
+use crate::plan::MOST_REMEMBERED;
 use crate::source::{Generation, SourceIdentity};
 
 /// How long an approval that was used is remembered, and how old one may be: a year, with a margin.
@@ -165,10 +167,21 @@ impl Memory {
         !self.idle && !nothing
     }
 
-    /// Whether an approval that was shown then may still be used for an operation: once, and not for ever (rule D5).
+    /// Whether anything is remembered that was reported as done.
+    pub(crate) fn has_done(&self) -> bool {
+        !self.idle && !self.state.done.is_empty()
+    }
+
+    /// In how many runs in a row something was reported as done.
+    pub(crate) fn done(&self, name: Fingerprint) -> u8 {
+        self.state.done.get(&name).copied().unwrap_or(0)
+    }
+
+    /// Whether an approval that was shown then may still be used for an operation: once, not for ever, and not before anybody
+    /// can have seen what it covers (rule D5).
     pub(crate) fn may_use(&self, operation: Fingerprint, shown: Timestamp) -> bool {
         let used = self.state.approved.get(&operation).is_some_and(|&used| used >= shown);
-        !used && self.now.since(shown) <= APPROVAL_LASTS.seconds()
+        !used && shown <= self.clock() && self.now.since(shown) <= APPROVAL_LASTS.seconds()
     }
 
     /// Since when an operation was held that runs now.
@@ -208,6 +221,7 @@ impl Memory {
             state.held = seen.held;
             state.written = seen.written;
             state.created = seen.created;
+            state.done = seen.done;
         }
         state
     }
@@ -234,6 +248,8 @@ pub(crate) struct Seen {
     pub(crate) written: BTreeMap<Fingerprint, WrittenValues>,
     pub(crate) created: BTreeMap<Fingerprint, Fingerprint>,
     pub(crate) held: BTreeMap<Fingerprint, Timestamp>,
+    /// What was reported as done before, and is planned again.
+    pub(crate) done: BTreeMap<Fingerprint, u8>,
     /// How far back spending is remembered.
     pub(crate) window: Option<Period>,
 }
@@ -247,6 +263,7 @@ impl Seen {
             written: BTreeMap::new(),
             created: BTreeMap::new(),
             held: BTreeMap::new(),
+            done: BTreeMap::new(),
             window: None,
         }
     }
@@ -260,6 +277,7 @@ pub(crate) struct Left {
     pub(crate) written: Vec<(Fingerprint, String, Fingerprint)>,
     pub(crate) created: Vec<(Fingerprint, Fingerprint)>,
     pub(crate) approved: BTreeMap<Fingerprint, Timestamp>,
+    pub(crate) done: BTreeSet<Fingerprint>,
     pub(crate) ended: Ended,
     pub(crate) extent: Extent,
     pub(crate) planned_at: Timestamp,
@@ -298,6 +316,11 @@ impl RunState {
             }
             known.times = known.times.saturating_add(1);
         }
+        for name in &left.done {
+            let times = state.done.entry(*name).or_default();
+            *times = times.saturating_add(1);
+        }
+        forget_beyond(MOST_REMEMBERED, &mut state.done);
         for (operation, shown) in &left.approved {
             let known = state.approved.entry(*operation).or_insert(*shown);
             *known = (*shown).max(*known);
@@ -320,4 +343,15 @@ impl RunState {
         *last = (*last).max(Some(left.planned_at));
         state
     }
+}
+
+/// Keeps so many, rather those that came back already.
+fn forget_beyond(most: usize, done: &mut BTreeMap<Fingerprint, u8>) {
+    if done.len() <= most {
+        return;
+    }
+    let mut all: Vec<(Fingerprint, u8)> = std::mem::take(done).into_iter().collect();
+    all.sort_unstable_by_key(|&(name, times)| (Reverse(times), name));
+    all.truncate(most);
+    done.extend(all);
 }

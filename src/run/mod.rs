@@ -6,12 +6,14 @@ mod memory;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::apply::ApplyReport;
 use crate::approval::Approval;
 use crate::correlate::Reason;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Digest, Fingerprint};
 use crate::guard::LimitName;
 use crate::id::{Issuer, SourceAnchor};
 use crate::model::{Kind, Timestamp};
@@ -24,8 +26,8 @@ pub(crate) use memory::{Ended, Left, Memory, Misfit, Seen, Spending};
 const FORMAT: u32 = 1;
 
 /// What a host keeps from one run to the next (rule D7): since when a record is wanted no more and why, what was taken away in
-/// the window of the limits, who the source is, which values do not stay as they are written, what is held and since when,
-/// which approvals were used, and when the last runs were.
+/// the window of the limits, who the source is, which values do not stay as they are written, what was reported as done last,
+/// what is held and since when, which approvals were used, and when the last runs were.
 ///
 /// Opaque, serialisable, versioned. Keep it where no other runner writes: `found.run` after planning, the report's after
 /// applying. A state that is lost restarts all periods and budgets; the plan says so ([`Diagnostic::NoMemory`]). One of
@@ -33,7 +35,7 @@ const FORMAT: u32 = 1;
 ///
 /// [`Diagnostic::NoMemory`]: crate::Diagnostic::NoMemory
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunState {
     format: u32,
     #[serde(default)]
@@ -66,6 +68,35 @@ pub struct RunState {
     /// Which operations ran under an approval, and when that was shown.
     #[serde(default)]
     approved: BTreeMap<Fingerprint, Timestamp>,
+    /// What was reported as done in the last run, and in how many runs; kept while it is planned again. A part that is younger than
+    /// the digest is not written while it is empty: the digest of an older state has to fit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    done: BTreeMap<Fingerprint, u8>,
+    /// Over all of the above; only in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Fingerprint>,
+}
+
+impl Serialize for RunState {
+    /// Writes the state, and a digest of it by which damage is noticed when it is read.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digest = Some(self.digest().map_err(S::Error::custom)?);
+        Self::serialize(&Self { digest, ..self.clone() }, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunState {
+    /// Refuses a state that is not as it was written: one wrong figure could end a grace period, or widen a window. One without a
+    /// digest is taken as it is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut state = Self::deserialize(deserializer)?;
+        match state.digest.take() {
+            Some(written) if written != state.digest().map_err(D::Error::custom)? => {
+                Err(D::Error::custom("the state is not as it was written: its digest differs"))
+            }
+            _ => Ok(state),
+        }
+    }
 }
 
 /// When runs ended, for the schedule (rule I3).
@@ -140,11 +171,29 @@ impl Default for RunState {
             created: BTreeMap::new(),
             held: BTreeMap::new(),
             approved: BTreeMap::new(),
+            done: BTreeMap::new(),
+            digest: None,
         }
     }
 }
 
+/// The form without a digest, as the file has it.
+struct Plain<'s>(&'s RunState);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RunState::serialize(self.0, serializer)
+    }
+}
+
 impl RunState {
+    /// Of all but the digest itself, which is set only while it is written.
+    fn digest(&self) -> Result<Fingerprint, serde_json::Error> {
+        let mut digest = Digest::default();
+        digest.add(&Plain(self))?;
+        Ok(digest.finish())
+    }
+
     /// Whether it remembers nothing: a first run, or a state that was lost.
     pub fn is_fresh(&self) -> bool {
         self.issuer.is_none()

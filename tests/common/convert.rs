@@ -296,6 +296,7 @@ pub fn options(options: &world::Options) -> Options {
         world::OnTrip::Abort => OnTrip::Abort,
     };
     converted.guards.adoptions = limit(guards.adoptions);
+    converted.guards.grants = limit(guards.grants);
     converted.guards.window = guards
         .window
         .map(|window| Window { period: Period::of_seconds(window.period), percent: window.percent });

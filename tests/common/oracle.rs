@@ -4,7 +4,7 @@
 //! `decide` answers for a first run, `decide_with` for a run after others: `Memory` is this model's own record of what
 //! must be remembered (rule D7).
 //!
-//! Left out: the limit on grants (D4), plans of proven removals alone (C4, S1), sign-ins (J1), changes instead of full
+//! Left out: plans of proven removals alone (C4, S1), sign-ins (J1), changes instead of full
 //! reads and the schedule (I1 to I3), and what belongs to the form of a saved memory or approval (another issuer,
 //! store or format).
 //!
@@ -86,7 +86,7 @@
 //! - D4: what is spent is noted only where the limit is set, under the least anchor of the group for removals per
 //!   group, and where the limit is set later, nothing was spent before. A limit trips only if something is planned
 //!   that it counts.
-//! - D4: for adoptions the window takes what is spent off the base, to which it belongs by then.
+//! - D4: for adoptions and for growth the window takes what is spent off the base, to which it belongs by then.
 //! - D5: a removal that only precedes a delete runs or is held with the delete, approved or not. An update over a
 //!   temporary value is approved with the update itself; under `Abort` both must be. A member is approved by group and
 //!   member, whatever the cause of his removal.

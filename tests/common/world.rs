@@ -369,6 +369,8 @@ pub struct Guards {
     pub clears_per_attribute: Option<Limit>,
     /// Users and groups together.
     pub adoptions: Option<Limit>,
+    /// Created users, added members and reactivations together.
+    pub grants: Option<Limit>,
     /// What all runs of a period may do together; `None`: each run is judged alone.
     pub window: Option<Window>,
 }

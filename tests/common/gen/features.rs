@@ -6,7 +6,7 @@ use super::synced::{below, entitled};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every name that `features` may give.
-pub const ALL_FEATURES: [&str; 101] = [
+pub const ALL_FEATURES: [&str; 103] = [
     "aborted",
     "absence_is_proof",
     "absent_unproven",
@@ -46,6 +46,8 @@ pub const ALL_FEATURES: [&str; 101] = [
     "foreign",
     "gone",
     "grace",
+    "grant_limit",
+    "grants_held",
     "group_in_group",
     "group_left_scope_deactivate",
     "group_left_scope_delete",
@@ -304,6 +306,7 @@ fn option_features(world: &World, found: &mut BTreeSet<&'static str>) {
     note(found, "reactivate_always", options.reactivate == Reactivate::Always);
     note(found, "canary", options.canaries != Canaries::default());
     note(found, "window", options.guards.window.is_some());
+    note(found, "grant_limit", options.guards.grants.is_some());
     note(found, "no_removals", options.member_removals == MemberRemovals::Never);
     note(found, "quick", options.extent == Extent::NewEntitlements);
     let grace = options.users.grace != UserGrace::default() || options.groups.grace != GroupGrace::default();
@@ -326,6 +329,7 @@ fn plan_features(world: &World, found: &mut BTreeSet<&'static str>) {
     note(found, "kept", !plan.kept.is_empty());
     note(found, "blocked", !plan.blocked.is_empty());
     for diagnostic in &plan.diagnostics {
+        note(found, "grants_held", diagnostic == "tripped grants");
         note(found, "not_adopted", diagnostic.starts_with("not_adopted "));
         note(found, "locked", diagnostic.starts_with("locked "));
         note(found, "canary_missing", diagnostic.starts_with("canary "));

@@ -70,6 +70,7 @@ pub(super) fn add(rng: &mut Rng, world: &mut World) {
         world.source.generation = Some(Generation { replica, number: 5 + rng.below(3) as u64 });
     }
     keep_names_unique(world);
+    growth(&mut Rng(rng.0 ^ GROWTH), world);
 }
 
 /// The options of a host that keeps a memory, for histories.
@@ -88,6 +89,7 @@ pub(super) fn habits(rng: &mut Rng, world: &mut World) {
     }
     let adoptions = rng.chance(30);
     guards(rng, world, true, adoptions);
+    growth(&mut Rng(rng.0 ^ GROWTH), world);
     if rng.chance(5) {
         world.options.member_removals = MemberRemovals::Never;
     }
@@ -389,5 +391,20 @@ fn guards(rng: &mut Rng, world: &mut World, window: bool, adoptions: bool) {
         let count = rng.pick(&[None, Some(0), Some(1)]);
         guards.adoptions =
             Some(Limit { count, percent: rng.pick(&[0, 20, 100]), floor: rng.pick(&[0, 0, 1]) });
+    }
+}
+
+/// Its stream is one of its own, too.
+const GROWTH: u64 = 0x6772_6F77_7468;
+
+/// Sets the limit on growth now and then.
+fn growth(rng: &mut Rng, world: &mut World) {
+    if rng.chance(20) {
+        let limit = Limit {
+            count: rng.pick(&[None, Some(0), Some(2), Some(4)]),
+            percent: rng.pick(&[20, 50, 100, 200]),
+            floor: rng.pick(&[0, 0, 1, 3]),
+        };
+        world.options.guards.grants = Some(limit);
     }
 }

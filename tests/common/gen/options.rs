@@ -61,6 +61,7 @@ pub(super) fn choose_options(rng: &mut Rng, swarm: &Swarm, world: &mut World) {
             removals_per_group: limit(40),
             clears_per_attribute: limit(60),
             adoptions: None,
+            grants: None,
             window: None,
         };
         if rng.chance(10) {

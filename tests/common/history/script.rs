@@ -421,6 +421,7 @@ impl Script {
                     &mut guards.removals_per_group,
                     &mut guards.clears_per_attribute,
                     &mut guards.adoptions,
+                    &mut guards.grants,
                 ];
                 limits.into_iter().flatten().for_each(|limit| limit.floor = floor);
                 self.edit(Edit::Limits(guards));

@@ -6,7 +6,7 @@ use super::emit::{Draft, emit, reactivated};
 use super::facts::{Fate, Managed, listed_members, managed_records};
 use super::fates::{Cause, Shown, settle, shown};
 use super::holding::{Op, idle_releases, name_edges, object_edges, with_dependents};
-use super::limits;
+use super::limits::{self, Planned};
 use super::members::{additions, removals};
 use super::memory::Memory;
 use super::soft_match::adoptions;
@@ -67,8 +67,9 @@ pub fn decide(
     let ops = draft.ops();
     let free: BTreeSet<Op> =
         ops.iter().filter(|op| draft.is_approved(op, &names, &approved)).cloned().collect();
-    let written = (&draft.users, &draft.groups);
-    let trips = limits::trips(&view, &records, &draft.removals, written, &after, &free);
+    let planned =
+        Planned { removals: &draft.removals, users: &draft.users, groups: &draft.groups, ops: &ops };
+    let trips = limits::trips(&view, &records, &planned, &after, &free);
     diagnostics.extend(trips.names.iter().map(|name| format!("tripped {name}")));
     let aborts = trips.aborts(&view);
     let mut held = if aborts { draft.unapproved(&names, &approved) } else { trips.held.clone() };

@@ -241,7 +241,9 @@ pub fn emit(
         lists.entry((group, holds)).or_default().insert(member.clone());
     }
     for ((group, holds), members) in lists {
-        put(Operation::AddMembers { group: group.clone(), members }, holds, &[], Wrote::Nothing);
+        let ops: Vec<Op> = members.iter().map(|member| Op::Add(group.clone(), member.clone())).collect();
+        let operation = Operation::AddMembers { group: group.clone(), members };
+        put(operation, holds, &ops.iter().collect::<Vec<_>>(), Wrote::Nothing);
     }
     emitted
 }

@@ -47,8 +47,9 @@ impl Trips {
         let base = count.base as u64;
         let over_window = view.world.options.guards.window.is_some_and(|window| {
             let spent = memory.spent_on(&count.remembered, window.period);
-            // Adopted records are in the base by now.
-            let whole = if count.name == "adoptions" { base.saturating_sub(spent) } else { base + spent };
+            // What was granted or adopted is in the base by now.
+            let grows = ["adoptions", "grants"].contains(&count.name.as_str());
+            let whole = if grows { base.saturating_sub(spent) } else { base + spent };
             planned + spent > allowed(limit, whole) * window.percent / 100
         });
         if planned > 0 && (planned > allowed(limit, base) || over_window) {
@@ -67,18 +68,27 @@ fn once(ops: impl Iterator<Item = Op>) -> BTreeMap<Op, usize> {
     ops.map(|op| (op, 1)).collect()
 }
 
+/// What is judged.
+pub struct Planned<'p> {
+    pub removals: &'p [Removal<'p>],
+    pub users: &'p Writes,
+    pub groups: &'p Writes,
+    /// All that can be held by itself.
+    pub ops: &'p BTreeSet<Op>,
+}
+
 /// Judges every limit. Operations that are approved are neither counted nor held.
 pub fn trips(
     view: &View<'_>,
     records: &BTreeMap<&str, Managed<'_>>,
-    removals: &[Removal<'_>],
-    (users, groups): (&Writes, &Writes),
+    planned: &Planned<'_>,
     memory: &Memory,
     approved: &BTreeSet<Op>,
 ) -> Trips {
     let mut counts = whole_records(view, records);
-    counts.extend(clears(view, records, users, groups));
-    counts.extend(member_counts(view, records, removals));
+    counts.extend(clears(view, records, planned.users, planned.groups));
+    counts.extend(member_counts(view, records, planned.removals));
+    counts.push(growth(view, records, planned.ops));
     let mut trips = Trips::default();
     for count in counts {
         trips.judge(view, memory, approved, count);
@@ -154,6 +164,23 @@ fn clears(
         }
     }
     counts
+}
+
+/// Everything that gives somebody access, against what there was.
+fn growth(view: &View<'_>, records: &BTreeMap<&str, Managed<'_>>, ops: &BTreeSet<Op>) -> Count {
+    let gives = |op: &&Op| matches!(op, Op::Create(Kind::User, _) | Op::Add(..) | Op::Reactivate(_));
+    let ours = |kind| records.values().filter(move |record| record.kind == kind && in_base(record));
+    let members = |group: &str| {
+        let listed = listed_members(view.world, group);
+        listed.into_iter().filter(|id| records.get(id).is_some_and(in_base)).count()
+    };
+    Count {
+        name: "grants".to_owned(),
+        remembered: "grants".to_owned(),
+        limit: view.world.options.guards.grants,
+        base: ours(Kind::User).count() + ours(Kind::Group).map(|group| members(group.id)).sum::<usize>(),
+        operations: once(ops.iter().filter(gives).cloned()),
+    }
 }
 
 fn member_counts(
