@@ -1,0 +1,224 @@
+//! Creates.
+
+use super::super::builder::StoreBuilder;
+use super::super::finding::{Outcome, demand, not_applicable};
+use super::subject::{BOTH, Made, Subject, THEIRS, Wish};
+use crate::error::ErrorKind;
+use crate::model::{DeactivatedBy, Kind, Origin};
+use crate::store::{Activation, DeactivationMemory, StoreSelect, Write};
+use crate::testing::directory::ODD;
+
+const TWO: &str = "two records for one person: his access is given twice and taken back once (rules J4, M1)";
+
+async fn reads_back<B: StoreBuilder>(builder: &B, kind: Kind) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    for number in 1..=3 {
+        let wish = subject.wish(kind, number);
+        let made = subject.create(&wish).await?;
+        let record = subject.get(kind, &made.id).await?;
+        subject.fulfils(&record, &wish)?;
+        demand(
+            record.active,
+            format!("a {kind} that was created active is active"),
+            || "it is inactive".to_owned(),
+            "who was given access has none (rule E1)",
+        )?;
+        demand(
+            record.members.is_empty(),
+            format!("a new {kind} has no members"),
+            || format!("{} members", record.members.len()),
+            "somebody gets access whom nobody gave it (rule E4)",
+        )?;
+    }
+    Ok(())
+}
+
+// rules A1, M1
+pub(super) async fn a_created_user_reads_back_as_written<B: StoreBuilder>(builder: &B) -> Outcome {
+    reads_back(builder, Kind::User).await
+}
+
+// rules A1, M1
+pub(super) async fn a_created_group_reads_back_as_written<B: StoreBuilder>(builder: &B) -> Outcome {
+    reads_back(builder, Kind::Group).await
+}
+
+// rules A4, M2
+pub(super) async fn odd_characters_come_back_unchanged<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in BOTH {
+        let Some(attribute) = subject.free(kind).into_iter().next() else { continue };
+        for (number, odd) in ODD.iter().enumerate() {
+            let wish = subject.wish(kind, number).with(&attribute, *odd);
+            match subject.try_create(&wish).await? {
+                Ok(written) => {
+                    any = true;
+                    let made = super::subject::made(written, kind)?;
+                    subject.fulfils(&subject.get(kind, &made.id).await?, &wish)?;
+                }
+                // A store may refuse what it cannot hold, if it then has nothing of it.
+                Err(error) => demand(
+                    error.kind() == ErrorKind::Invalid && subject.linked(&wish.link).await?.is_empty(),
+                    format!("value `{odd}` is kept, or refused as Invalid with nothing left behind"),
+                    || format!("{:?}: {error}", error.kind()),
+                    "a name that nobody foresaw stops the person's synchronisation (rule S1)",
+                )?,
+            }
+        }
+    }
+    let none = "the builder names no free attribute, or the store refuses all that is odd";
+    if any { Ok(()) } else { Err(not_applicable(none)) }
+}
+
+// rule A1
+pub(super) async fn several_values_all_come_back<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in BOTH {
+        let many = subject.schemas(kind).filter(|(_, schema)| schema.multi_valued);
+        let many: Vec<String> = many.map(|(name, _)| name.to_owned()).collect();
+        for (number, attribute) in many.iter().enumerate() {
+            any = true;
+            let mut wish = subject.wish(kind, number);
+            let values = (0..3).map(|place| builder.value(kind, attribute, 100 + number * 10 + place));
+            wish.values.insert(attribute.clone(), values.collect());
+            let made = subject.create(&wish).await?;
+            subject.fulfils(&subject.get(kind, &made.id).await?, &wish)?;
+        }
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store declares no attribute with several values")) }
+}
+
+// rules A5, A7
+pub(super) async fn a_user_created_inactive_is_inactive<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    if subject.can.activation == Activation::AlwaysActive {
+        return Err(not_applicable("the store declares that every user is active"));
+    }
+    let wish = Wish { active: false, ..subject.wish(Kind::User, 1) };
+    let made = subject.create(&wish).await?;
+    let record = subject.get(Kind::User, &made.id).await?;
+    demand(
+        !record.active,
+        "a user that was created inactive is inactive",
+        || "it is active".to_owned(),
+        "somebody whose account is disabled gets access (rule A5)",
+    )?;
+    demand(
+        subject.can.deactivation == DeactivationMemory::Forgotten
+            || record.deactivated_by == Some(DeactivatedBy::Sync),
+        "who was created inactive was made so by the sync, where the store remembers that",
+        || format!("{:?}", record.deactivated_by),
+        "he is taken for locked by an administrator, and never made active (rule A7)",
+    )
+}
+
+// rule J2
+pub(super) async fn the_origin_is_kept_or_unknown<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let risk = "a user who only signed in is deleted as one who left, or one who left is kept (rule J2)";
+    let fits = |found: Option<Origin>, wanted: Origin| {
+        let known = found.is_none_or(|found| found == wanted);
+        let expected = format!("the origin is {wanted:?}, or not told");
+        demand(known, expected, || format!("{found:?}"), risk)
+    };
+    let mut told = Vec::new();
+    for (number, origin) in [Origin::Synced, Origin::Jit].into_iter().enumerate() {
+        let wish = Wish { origin, ..subject.wish(Kind::User, number) };
+        let Made { id, .. } = subject.create(&wish).await?;
+        let found = subject.get(Kind::User, &id).await?.origin;
+        fits(found, origin)?;
+        told.push(found);
+        let origin = Some(Origin::Synced);
+        let write = Write::UpdateUser { id: &id, version: None, changes: &[], origin };
+        subject.done("an update of the origin alone", write).await?;
+        fits(subject.get(Kind::User, &id).await?.origin, Origin::Synced)?;
+    }
+    if told.iter().all(Option::is_none) {
+        return Err(not_applicable("the store does not tell origins"));
+    }
+    Ok(())
+}
+
+// rules J4, X2
+pub(super) async fn a_second_create_for_one_external_id_is_refused<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    for kind in BOTH {
+        let first = subject.wish(kind, 1);
+        let made = subject.create(&first).await?;
+        let before = subject.everything().await?;
+        // Another name: only the link can be what is in the way. And the same again, as after a lost answer.
+        let other = subject.wish(kind, 2).linked(first.link.issuer.as_str(), first.link.value.as_str());
+        for again in [&other, &first] {
+            let what = format!("a second create of a {kind} for one external id");
+            let table = again.table();
+            subject.refuses(&what, again.write(table.row(0)), ErrorKind::AlreadyExists, TWO).await?;
+        }
+        let found = subject.linked(&first.link).await?;
+        demand(
+            found.len() == 1 && found.iter().all(|record| record.id == made.id.as_str()),
+            "one record carries the external id",
+            || format!("{} do", found.len()),
+            TWO,
+        )?;
+        demand(
+            subject.everything().await? == before,
+            "a refused create changes nothing",
+            || "something is different".to_owned(),
+            "what failed has happened, and nobody is told (rule X1)",
+        )?;
+    }
+    Ok(())
+}
+
+// rules J4, M5
+pub(super) async fn a_user_and_a_group_share_no_external_id<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let user = subject.wish(Kind::User, 1);
+    subject.create(&user).await?;
+    let group = subject.wish(Kind::Group, 2).linked(user.link.issuer.as_str(), user.link.value.as_str());
+    let risk = "one anchor is a user and a group at once: nothing is granted to either (rule M5)";
+    let (what, table) = ("creating a group for the external id of a user", group.table());
+    subject.refuses(what, group.write(table.row(0)), ErrorKind::AlreadyExists, risk).await
+}
+
+// rule M7
+pub(super) async fn one_anchor_of_two_issuers_is_two_records<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    for kind in BOTH {
+        let ours = subject.wish(kind, 1);
+        let theirs = subject.wish(kind, 2).linked(THEIRS, ours.link.value.as_str());
+        for wish in [&ours, &theirs] {
+            let made = subject.create(wish).await?;
+            subject.fulfils(&subject.get(kind, &made.id).await?, wish)?;
+        }
+    }
+    Ok(())
+}
+
+// rule A3
+pub(super) async fn a_create_without_a_required_value_is_refused<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in BOTH {
+        let required = subject.schemas(kind).filter(|(_, schema)| schema.required);
+        let required: Vec<String> = required.map(|(name, _)| name.to_owned()).collect();
+        for attribute in required {
+            any = true;
+            let mut wish = subject.wish(kind, 1);
+            wish.values.remove(&attribute);
+            let (what, table) = (format!("creating a {kind} without {attribute}"), wish.table());
+            let risk = "a record without a name that it must have (rule A3)";
+            subject.refuses(&what, wish.write(table.row(0)), ErrorKind::Invalid, risk).await?;
+            let left = subject.read(kind, StoreSelect::All).await?;
+            demand(
+                left.is_empty(),
+                "a refused create leaves no record",
+                || format!("{} left", left.len()),
+                risk,
+            )?;
+        }
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store declares no required attribute")) }
+}

@@ -1,0 +1,143 @@
+//! Members of groups.
+
+use std::collections::BTreeSet;
+
+use super::super::builder::StoreBuilder;
+use super::super::finding::{Finding, Outcome, demand, not_applicable};
+use super::super::paging::walk_complete;
+use super::records::MembersOf;
+use super::subject::Subject;
+use crate::id::StoreId;
+use crate::model::Kind;
+use crate::store::{Members, Write};
+
+/// More than this is not written at once, whatever is declared: a check should end.
+const MOST: usize = 1_000;
+
+/// A store that lists members, with a group and some users.
+async fn scene<B: StoreBuilder>(
+    builder: &B,
+    users: usize,
+) -> Result<(Subject<'_, B>, StoreId, Vec<StoreId>), Finding> {
+    let subject = Subject::fresh(builder).await?;
+    if subject.can.members == Members::Unlisted {
+        return Err(not_applicable("the store declares that it cannot list members"));
+    }
+    let group = subject.create(&subject.wish(Kind::Group, 1)).await?.id;
+    let users = subject.create_all(Kind::User, 0..users).await?;
+    Ok((subject, group, users))
+}
+
+async fn has<B: StoreBuilder>(
+    subject: &Subject<'_, B>,
+    group: &StoreId,
+    wanted: &[StoreId],
+    when: &str,
+) -> Outcome {
+    let found = subject.members(group).await?;
+    let wanted: BTreeSet<String> = wanted.iter().map(|id| id.as_str().to_owned()).collect();
+    let missing = wanted.difference(&found).count();
+    demand(
+        missing == 0,
+        format!("the group has its {} members {when}", wanted.len()),
+        || format!("{missing} are missing"),
+        "who was given access has none, though the run says that it was written (rules E4, X1)",
+    )?;
+    let strange = found.difference(&wanted).count();
+    demand(
+        strange == 0,
+        format!("the group has no member but its {} {when}", wanted.len()),
+        || format!("{strange} more"),
+        "who should have lost access keeps it, or somebody has it whom nobody gave it (rules D3, E4)",
+    )
+}
+
+async fn remove<B: StoreBuilder>(subject: &Subject<'_, B>, group: &StoreId, members: &[StoreId]) -> Outcome {
+    let write = Write::RemoveMembers { id: group, version: None, members };
+    subject.done("removing members", write).await?;
+    Ok(())
+}
+
+// rules P3, E4
+pub(super) async fn added_members_join_those_who_are_there<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, group, users) = scene(builder, 5).await?;
+    for end in 1..=users.len() {
+        let (Some(there), Some(next)) = (users.get(..end), users.get(end - 1..end)) else { break };
+        subject.add(&group, next).await?;
+        has(&subject, &group, there, "after one more was added").await?;
+    }
+    Ok(())
+}
+
+// rule X2
+pub(super) async fn adding_who_is_there_changes_nothing<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, group, users) = scene(builder, 3).await?;
+    for _ in 0..2 {
+        subject.add(&group, users.get(..2).unwrap_or_default()).await?;
+        has(&subject, &group, users.get(..2).unwrap_or_default(), "after they were added again").await?;
+    }
+    subject.add(&group, &users).await?;
+    has(&subject, &group, &users, "after some of them were added again with a new one").await
+}
+
+// rules D3, X2
+pub(super) async fn removing_takes_out_exactly_the_named<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, group, users) = scene(builder, 5).await?;
+    let [a, b, c, d, outside] = users.as_slice() else { return Ok(()) };
+    subject.add(&group, &[a.clone(), b.clone(), c.clone(), d.clone()]).await?;
+    remove(&subject, &group, &[b.clone()]).await?;
+    has(&subject, &group, &[a.clone(), c.clone(), d.clone()], "after one was removed").await?;
+    // Who is out already stays out, and takes nobody with him.
+    remove(&subject, &group, &[b.clone(), outside.clone(), d.clone()]).await?;
+    has(&subject, &group, &[a.clone(), c.clone()], "after one was removed with two who were not in it")
+        .await?;
+    remove(&subject, &group, &[StoreId::from("nobody")]).await?;
+    has(&subject, &group, &[a.clone(), c.clone()], "after somebody was removed who is not there at all")
+        .await?;
+    remove(&subject, &group, &users).await?;
+    has(&subject, &group, &[], "after all were removed").await
+}
+
+// rule E4
+pub(super) async fn groups_keep_their_members_apart<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, first, users) = scene(builder, 4).await?;
+    let second = subject.create(&subject.wish(Kind::Group, 2)).await?.id;
+    let [a, b, c, d] = users.as_slice() else { return Ok(()) };
+    subject.add(&first, &[a.clone(), b.clone()]).await?;
+    subject.add(&second, &[b.clone(), c.clone(), d.clone()]).await?;
+    remove(&subject, &second, &[b.clone()]).await?;
+    has(&subject, &first, &[a.clone(), b.clone()], "whatever happens to another group").await?;
+    has(&subject, &second, &[c.clone(), d.clone()], "whatever happens to another group").await
+}
+
+// rule X5
+pub(super) async fn as_many_members_as_declared_are_written_at_once<B: StoreBuilder>(builder: &B) -> Outcome {
+    let most = Subject::fresh(builder).await?.can.members_per_write.clamp(1, MOST);
+    let (subject, group, users) = scene(builder, most + 1).await?;
+    let (many, rest) = users.split_at(most.min(users.len()));
+    subject.add(&group, many).await?;
+    has(&subject, &group, many, "after as many as are allowed were added at once").await?;
+    subject.add(&group, rest).await?;
+    remove(&subject, &group, many).await?;
+    has(&subject, &group, rest, "after as many as are allowed were removed at once").await
+}
+
+// rules C2, C5
+pub(super) async fn many_members_are_all_listed<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, group, users) = scene(builder, builder.many()).await?;
+    for some in users.chunks(subject.can.members_per_write.max(1)) {
+        subject.add(&group, some).await?;
+    }
+    has(&subject, &group, &users, "also where they are many").await?;
+    if subject.can.members != Members::PerGroup {
+        return Ok(());
+    }
+    // Twice in a list is one member; but a page that overlaps also leaves out.
+    let listed = walk_complete(&MembersOf { store: &subject.store, group: &group }).await?;
+    demand(
+        listed.len() == users.len(),
+        format!("each of the {} members is listed once", users.len()),
+        || format!("{} entries", listed.len()),
+        "who is missing from the list is added again, and never removed (rules C5, P4)",
+    )
+}

@@ -1,0 +1,154 @@
+//! Reading everything.
+
+use std::collections::BTreeSet;
+
+use super::super::builder::{StoreBuilder, Unmanaged};
+use super::super::finding::{Finding, Outcome, demand};
+use super::super::paging::{self, exactly, walk};
+use super::records::Records;
+use super::subject::{BOTH, Subject};
+use crate::id::StoreId;
+use crate::model::Kind;
+use crate::store::{IdentityStore, StoreSelect};
+
+// rules P7, X5
+pub(super) async fn the_capabilities_are_sound<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    subject.create(&subject.wish(Kind::User, 1)).await?;
+    let later = subject.store.capabilities();
+    demand(
+        later == subject.can,
+        "a store declares the same capabilities whenever it is asked",
+        || "they are others after a write".to_owned(),
+        "a plan made for one store is refused by another; under a changing name none is applied (rule P7)",
+    )?;
+    demand(
+        !later.identity.is_empty() && later.batch > 0 && later.members_per_write > 0,
+        "a store has a name, and takes at least one item and one member at once",
+        || {
+            let (batch, members) = (later.batch, later.members_per_write);
+            format!("name `{}`, {batch} items, {members} members", later.identity)
+        },
+        "a plan for another store could be applied to this one (rule P7), or nothing be written at all (rule X5)",
+    )
+}
+
+// rules C1, C5
+pub(super) async fn an_empty_store_reads_as_complete_and_empty<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    for kind in BOTH {
+        let rows = subject.read(kind, StoreSelect::All).await?;
+        exactly("the records of an empty store", &rows, &BTreeSet::new())?;
+    }
+    Ok(())
+}
+
+/// A store with more than one page of each kind.
+async fn filled<B: StoreBuilder>(builder: &B) -> Result<(Subject<'_, B>, [Vec<StoreId>; 2]), Finding> {
+    let subject = Subject::fresh(builder).await?;
+    let users = subject.create_all(Kind::User, 0..builder.many()).await?;
+    let groups = subject.create_all(Kind::Group, 0..builder.many()).await?;
+    Ok((subject, [users, groups]))
+}
+
+fn all<'s, B: StoreBuilder>(subject: &'s Subject<'_, B>, kind: Kind) -> Records<'s, B::Store> {
+    Records { store: &subject.store, kind, select: StoreSelect::All }
+}
+
+// rule C5
+pub(super) async fn every_record_is_read_exactly_once<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, made) = filled(builder).await?;
+    for (kind, ids) in BOTH.into_iter().zip(&made) {
+        let rows = subject.read(kind, StoreSelect::All).await?;
+        let wanted: BTreeSet<&str> = ids.iter().map(StoreId::as_str).collect();
+        exactly(&format!("every {kind}"), &rows, &wanted)?;
+        for (number, id) in ids.iter().enumerate() {
+            if let Some(record) = rows.iter().find(|record| record.id == id.as_str()) {
+                subject.fulfils(record, &subject.wish(kind, number))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+// rule C1
+pub(super) async fn page_tokens_lead_to_the_end<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, _) = filled(builder).await?;
+    for kind in BOTH {
+        paging::tokens_lead_on(&all(&subject, kind)).await?;
+    }
+    Ok(())
+}
+
+// rules C1, X3
+pub(super) async fn a_page_asked_again_is_the_same<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, _) = filled(builder).await?;
+    for kind in BOTH {
+        paging::asked_again_is_the_same(&all(&subject, kind)).await?;
+    }
+    Ok(())
+}
+
+// rule X6
+pub(super) async fn a_dropped_read_leaves_the_next_one_whole<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    for kind in BOTH {
+        subject.create_all(kind, 0..5).await?;
+        paging::dropped_leaves_the_next_whole(&all(&subject, kind)).await?;
+    }
+    Ok(())
+}
+
+// rules C1, J4
+pub(super) async fn reads_at_once_do_not_disturb_each_other<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, _) = filled(builder).await?;
+    for kind in BOTH {
+        paging::at_once_is_the_same(&all(&subject, kind)).await?;
+    }
+    Ok(())
+}
+
+// rule M7
+pub(super) async fn records_that_somebody_else_made_are_read<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    for kind in BOTH {
+        let ours = subject.create(&subject.wish(kind, 1)).await?.id;
+        let wish = subject.wish(kind, 2);
+        let attributes: Vec<_> = wish.values.into_iter().collect();
+        let record = Unmanaged { kind, attributes: attributes.clone(), active: true };
+        let theirs = builder.put_unmanaged(&subject.store, &record).await?;
+        let rows = subject.read(kind, StoreSelect::All).await?;
+        exactly(&format!("every {kind}"), &rows, &[ours.as_str(), theirs.as_str()].into())?;
+        let found = subject.get(kind, &theirs).await?;
+        demand(
+            found.links.is_empty(),
+            format!("a {kind} that somebody else made has no external id"),
+            || format!("{:?}", found.links),
+            "a record that is not ours is taken for ours, and written or deleted (rule M7)",
+        )?;
+        for (name, values) in &attributes {
+            let held = found.values.get(name).map(Vec::as_slice).unwrap_or_default();
+            demand(
+                subject.is_same(kind, name, values, held),
+                format!("its attribute {name} is read: {values:?}"),
+                || format!("{held:?}"),
+                "a name that somebody holds counts as free, and the create fails on every run (rules M6, M7)",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+// rule C5
+pub(super) async fn what_cannot_be_seen_is_not_called_complete<B: StoreBuilder>(builder: &B) -> Outcome {
+    let mut subject = Subject::fresh(builder).await?;
+    for kind in BOTH {
+        subject.create_all(kind, 0..5).await?;
+    }
+    subject.store = builder.partial(subject.store).await?;
+    let mut ends = Vec::new();
+    for kind in BOTH {
+        ends.push(walk(&all(&subject, kind)).await.map(|walk| walk.end));
+    }
+    paging::admits_what_is_missing(&ends)
+}
