@@ -31,7 +31,8 @@ pub(crate) enum Wrong {
     /// An attribute that is missing has the value of the row before.
     DirtyBuffer,
     FirstValueOnly,
-    TrimsValues,
+    /// What is not ASCII becomes a question mark.
+    LosesUnicode,
     DisabledAsEnabled,
     DeadAmongTheLiving,
     TombstonesOfTheLiving,
@@ -166,8 +167,8 @@ impl Bent {
             for value in values.iter().take(most) {
                 let quoted = self.is(Wrong::PanicsAtQuotes) && value.contains('\'');
                 assert!(!quoted, "a quote in a value");
-                let trimmed = self.is(Wrong::TrimsValues);
-                let value = if trimmed { value.replace(|c: char| !c.is_ascii(), "?") } else { value.clone() };
+                let lossy = self.is(Wrong::LosesUnicode);
+                let value = if lossy { value.replace(|c: char| !c.is_ascii(), "?") } else { value.clone() };
                 add(name, &value);
             }
         }
@@ -242,7 +243,7 @@ impl DirectorySource for Bent {
         let selected = living.into_iter().filter(|(anchor, _)| self.is_selected(read, anchor)).take(most);
         let (rows, end) = self.page(selected, read.at);
         let mut before: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (_, (anchor, user)) in rows {
+        for (anchor, user) in rows {
             let mut row = out.user(&anchor);
             let enabled = user.state == AccountState::Enabled || self.is(Wrong::DisabledAsEnabled);
             row.active(enabled);
@@ -307,7 +308,8 @@ impl DirectorySource for Bent {
         let mut right: Vec<Existence> =
             asked.answers().map(|(anchor, _)| self.exists(anchor.as_str())).collect();
         if self.is(Wrong::AnswersShifted) {
-            right.rotate_right(1.min(right.len()));
+            let one = right.len().min(1);
+            right.rotate_right(one);
         }
         if self.is(Wrong::AnswersInOrder) {
             let mut sorted: Vec<(String, Existence)> =

@@ -48,7 +48,7 @@ fn faults_of_objects_are_found_out() {
     found_out(Wrong::FoldsAnchors, "anchors_come_back_byte_for_byte");
     found_out(Wrong::DirtyBuffer, "a_missing_attribute_stays_missing");
     found_out(Wrong::FirstValueOnly, "several_values_all_come_back");
-    found_out(Wrong::TrimsValues, "attributes_come_back_unchanged");
+    found_out(Wrong::LosesUnicode, "attributes_come_back_unchanged");
     found_out(Wrong::DisabledAsEnabled, "account_states_are_true");
     found_out(Wrong::DeadAmongTheLiving, "the_dead_are_not_among_the_living");
     found_out(Wrong::TombstonesOfTheLiving, "the_dead_are_not_among_the_living");

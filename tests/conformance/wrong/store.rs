@@ -504,7 +504,8 @@ impl IdentityStore for Bent {
             }
         }
         if self.is(Wrong::SwapsAnswers) {
-            answers.rotate_right(1.min(answers.len()));
+            let one = answers.len().min(1);
+            answers.rotate_right(one);
         }
         if self.is(Wrong::RollsBack) && refused {
             *self.inner.state() = before;
