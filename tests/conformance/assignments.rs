@@ -6,7 +6,7 @@ use identity_sync::testing::conformance::{self, AssignmentBuilder, BuildError};
 use identity_sync::{Completeness, Principal};
 use pollster::block_on;
 
-use crate::open;
+use crate::{open, spawned};
 
 struct InMemory;
 
@@ -48,6 +48,6 @@ fn assignments_in_memory_conform() {
 
 #[test]
 fn a_closure_is_a_builder() {
-    let report = block_on(conformance::assignments(&|principals: &[Principal]| Ok(of(principals))));
+    let report = spawned(conformance::assignments(&|principals: &[Principal]| Ok(of(principals))));
     report.assert_conforming();
 }

@@ -23,3 +23,8 @@ fn failed(report: &Report) -> Vec<&'static str> {
 fn open(report: &Report) -> Vec<&'static str> {
     report.not_applicable().map(|(name, _)| name).collect()
 }
+
+/// A suite can be spawned on a runtime, as any other test.
+fn spawned<F: Future + Send>(suite: F) -> F::Output {
+    pollster::block_on(suite)
+}

@@ -11,7 +11,7 @@ use identity_sync::{
 };
 use pollster::block_on;
 
-use crate::open;
+use crate::{open, spawned};
 
 /// Builds directories with these capabilities.
 pub(crate) struct InMemory {
@@ -94,7 +94,7 @@ fn a_directory_that_takes_one_anchor_at_a_time_conforms() {
 
 #[test]
 fn a_closure_is_a_builder() {
-    let report = block_on(conformance::source(&|directory: &Directory| Ok(MemoryDirectory::from(directory))));
+    let report = spawned(conformance::source(&|directory: &Directory| Ok(MemoryDirectory::from(directory))));
     report.assert_conforming();
     assert!(open(&report).contains(&"a_deletion_is_seen_by_the_next_read"), "{report}");
 }

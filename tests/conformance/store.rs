@@ -9,7 +9,7 @@ use identity_sync::{
 };
 use pollster::block_on;
 
-use crate::open;
+use crate::{open, spawned};
 
 /// Builds stores with these capabilities.
 pub(crate) struct InMemory(pub(crate) StoreCapabilities);
@@ -135,7 +135,7 @@ fn a_store_conforms_by_whatever_rule_its_names_compare() {
 
 #[test]
 fn a_closure_is_a_builder() {
-    let report = block_on(conformance::store(&|| Ok(MemoryStore::new("app"))));
+    let report = spawned(conformance::store(&|| Ok(MemoryStore::new("app"))));
     report.assert_conforming();
     assert!(open(&report).contains(&"records_that_somebody_else_made_are_read"), "{report}");
 }

@@ -6,6 +6,7 @@ mod source;
 mod source_cases;
 mod store;
 mod store_cases;
+mod store_writes;
 
 use std::future::poll_fn;
 use std::task::Poll;
