@@ -14,6 +14,7 @@ use crate::page::{PageEnd, PageToken};
 ///
 /// Reads page as those of a [`DirectorySource`](crate::DirectorySource) do. The same principal may come many times. An
 /// incomplete read removes nobody (rule C2): say [`Completeness::Partial`](crate::Completeness), or `Err`, never a short list.
+/// `testing::conformance::assignments` checks whether a set keeps this contract (feature `testing`).
 #[async_trait]
 pub trait AssignmentSet: Send + Sync {
     /// Reads a page of assignments.

@@ -23,6 +23,8 @@ pub(crate) use page::{ListState, RowHealth};
 /// * A read is a sequence of calls, the first with `at: None`, each next one with the token of the call before,
 ///   until [`PageEnd::Last`]. The engine hands in an empty page each time and reads it only after `Ok`, so a
 ///   call may be repeated after an error without doubling a row.
+/// * The page belongs to the caller, with its bounds (rule S1): an adapter adds rows to it and does nothing else with it.
+/// * A call may be dropped at any await point, and several reads may go on at once.
 /// * Rows may come in any order, and the same row twice; order never matters (rule P2).
 /// * **An error is never an empty page** (rule C1). Return `Err`, or end with usable data as
 ///   [`Completeness::Partial`](crate::Completeness). Whatever is not shown to be complete removes nobody.
@@ -34,6 +36,8 @@ pub(crate) use page::{ListState, RowHealth};
 ///
 /// A missing object costs nothing under `Partial`; under `Complete` it loses its memberships, and its record as far
 /// as the policy for `LeftScope` says. It is deleted only after [`existence`](Self::existence) said `Gone`.
+///
+/// Whether an adapter keeps this contract, `testing::conformance::source` checks (feature `testing`).
 #[async_trait]
 pub trait DirectorySource: Send + Sync {
     /// Who the source is: a domain or tenant. It is also the issuer of the anchors where the options name none.

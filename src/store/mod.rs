@@ -32,6 +32,11 @@ pub use write::{Change, Write, WriteBatch, WriteItem, Written};
 ///   must see to it that no sign-in runs beside a reconcile.
 /// * [`write`](Self::write) performs the items of a batch in their order and answers each in its slot. An item
 ///   without an answer counts as *unknown*, never as failed.
+/// * An item happens as a whole or, where it is answered with an error that is not transient, not at all; one that is refused
+///   leaves the others of its batch alone.
+/// * A store never gives an id a second time: assignments and memberships of somebody who left would pass to somebody new.
+///
+/// Whether a store keeps this contract, `testing::conformance::store` checks (feature `testing`).
 #[async_trait]
 pub trait IdentityStore: Send + Sync {
     /// What the store can do and demands.

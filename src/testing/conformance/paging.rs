@@ -53,13 +53,31 @@ impl<R: Row> Walk<R> {
 
 const ENDLESS: &str = "the read never ends, or the engine stops it: no plan, for ever (rule C1)";
 
+/// Why a read came to no end.
+enum Stopped {
+    Refused(AdapterError),
+    Found(Finding),
+}
+
+impl Stopped {
+    fn finding(self, what: &str) -> Finding {
+        match self {
+            Self::Refused(error) => refused(format!("reading {what}"), &error),
+            Self::Found(finding) => finding,
+        }
+    }
+}
+
 /// Reads everything, as the engine does. Never loops for ever.
 pub(super) async fn walk<R: Reading + ?Sized>(reading: &R) -> Result<Walk<R::Row>, Finding> {
+    try_walk(reading).await.map_err(|stopped| stopped.finding(reading.what()))
+}
+
+async fn try_walk<R: Reading + ?Sized>(reading: &R) -> Result<Walk<R::Row>, Stopped> {
     let mut walk = Walk { rows: Vec::new(), pages: 0, end: Completeness::Complete };
     let (mut at, mut seen): (Option<PageToken>, _) = (None, BTreeSet::new());
     while walk.pages < MOST_PAGES {
-        let page = reading.page(at.as_ref()).await;
-        let (rows, end) = page.map_err(|error| refused(format!("reading {}", reading.what()), &error))?;
+        let (rows, end) = reading.page(at.as_ref()).await.map_err(Stopped::Refused)?;
         walk.rows.extend(rows);
         walk.pages += 1;
         match end {
@@ -70,18 +88,18 @@ pub(super) async fn walk<R: Reading + ?Sized>(reading: &R) -> Result<Walk<R::Row
             PageEnd::More(token) => {
                 if !seen.insert(token.clone()) {
                     let expected = format!("each page of {} ends with a token of its own", reading.what());
-                    return Err(wrong(
+                    return Err(Stopped::Found(wrong(
                         expected,
                         format!("page {} ends with a token that was there before", walk.pages),
                         ENDLESS,
-                    ));
+                    )));
                 }
                 at = Some(token);
             }
         }
     }
     let expected = format!("reading {} ends", reading.what());
-    Err(wrong(expected, format!("{MOST_PAGES} pages and no end"), ENDLESS))
+    Err(Stopped::Found(wrong(expected, format!("{MOST_PAGES} pages and no end"), ENDLESS)))
 }
 
 /// Reads everything, and demands that it was everything.
@@ -197,47 +215,54 @@ async fn same_as<R: Reading + ?Sized>(reading: &R, whole: &Walk<R::Row>, when: &
     )
 }
 
-/// Several reads at once, page by page and all together, do not disturb each other.
+/// Several reads at once, page by page and all together, do not disturb each other. Who cannot serve them at once may say so:
+/// that is tried again.
 pub(super) async fn at_once_is_the_same<R: Reading + ?Sized>(reading: &R) -> Outcome {
     const READERS: usize = 3;
     let whole = walk(reading).await?;
-    let check = |other: &Walk<R::Row>| {
+    let mut others = vec![by_turns(reading).await];
+    others.extend(together((0..READERS).map(|_| try_walk(reading)).collect()).await);
+    for other in others {
+        let other = match other {
+            Err(Stopped::Refused(error)) if error.is_transient() => continue,
+            other => other.map_err(|stopped| stopped.finding(reading.what()))?,
+        };
         demand(
             other.sorted() == whole.sorted() && other.end == whole.end,
-            format!("each of two reads at once of {} gives all {} rows", reading.what(), whole.rows.len()),
+            format!(
+                "each of several reads at once of {} gives all {} rows",
+                reading.what(),
+                whole.rows.len()
+            ),
             || format!("one gave {} rows, and its end is {}", other.rows.len(), other.end),
             "a sign-in or a second run reads while a reconcile does: rows would be lost (rules C1, J4)",
-        )
-    };
-    for other in by_turns(reading).await? {
-        check(&other)?;
-    }
-    for other in together((0..READERS).map(|_| walk(reading)).collect()).await {
-        check(&other?)?;
+        )?;
     }
     Ok(())
 }
 
-/// Two reads, a page of this one and a page of that one.
-async fn by_turns<R: Reading + ?Sized>(reading: &R) -> Result<Vec<Walk<R::Row>>, Finding> {
-    let start = || (Walk { rows: Vec::new(), pages: 0, end: Completeness::Complete }, None, false);
-    let mut readers: Vec<(Walk<R::Row>, Option<PageToken>, bool)> = vec![start(), start()];
-    for _ in 0..MOST_PAGES {
-        if readers.iter().all(|(_, _, done)| *done) {
-            return Ok(readers.into_iter().map(|(walk, _, _)| walk).collect());
-        }
-        for (walk, at, done) in readers.iter_mut().filter(|(_, _, done)| !done) {
-            let page = reading.page(at.as_ref()).await;
-            let (rows, end) =
-                page.map_err(|error| refused(format!("reading {} twice at once", reading.what()), &error))?;
-            walk.rows.extend(rows);
-            match end {
-                PageEnd::More(token) => *at = Some(token),
-                PageEnd::Last(end) => (walk.end, *done) = (end, true),
+/// A read during which another one goes on, a page of this one and a page of that one.
+async fn by_turns<R: Reading + ?Sized>(reading: &R) -> Result<Walk<R::Row>, Stopped> {
+    let mut walk = Walk { rows: Vec::new(), pages: 0, end: Completeness::Complete };
+    let (mut at, mut other): (Option<PageToken>, Option<PageToken>) = (None, None);
+    while walk.pages < MOST_PAGES {
+        let (rows, end) = reading.page(at.as_ref()).await.map_err(Stopped::Refused)?;
+        walk.rows.extend(rows);
+        walk.pages += 1;
+        match end {
+            PageEnd::More(token) => at = Some(token),
+            PageEnd::Last(end) => {
+                walk.end = end;
+                break;
             }
         }
+        // At its end it starts again.
+        other = match reading.page(other.as_ref()).await.map_err(Stopped::Refused)?.1 {
+            PageEnd::More(token) => Some(token),
+            PageEnd::Last(_) => None,
+        };
     }
-    Err(wrong(format!("two reads at once of {} end", reading.what()), "they never do", ENDLESS))
+    Ok(walk)
 }
 
 /// An adapter that was kept from seeing all must not say that it saw all.

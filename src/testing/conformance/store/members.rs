@@ -85,7 +85,7 @@ pub(super) async fn removing_takes_out_exactly_the_named<B: StoreBuilder>(builde
     let (subject, group, users) = scene(builder, 5).await?;
     let [a, b, c, d, outside] = users.as_slice() else { return Ok(()) };
     subject.add(&group, &[a.clone(), b.clone(), c.clone(), d.clone()]).await?;
-    remove(&subject, &group, &[b.clone()]).await?;
+    remove(&subject, &group, std::slice::from_ref(b)).await?;
     has(&subject, &group, &[a.clone(), c.clone(), d.clone()], "after one was removed").await?;
     // Who is out already stays out, and takes nobody with him.
     remove(&subject, &group, &[b.clone(), outside.clone(), d.clone()]).await?;
@@ -105,7 +105,7 @@ pub(super) async fn groups_keep_their_members_apart<B: StoreBuilder>(builder: &B
     let [a, b, c, d] = users.as_slice() else { return Ok(()) };
     subject.add(&first, &[a.clone(), b.clone()]).await?;
     subject.add(&second, &[b.clone(), c.clone(), d.clone()]).await?;
-    remove(&subject, &second, &[b.clone()]).await?;
+    remove(&subject, &second, std::slice::from_ref(b)).await?;
     has(&subject, &first, &[a.clone(), b.clone()], "whatever happens to another group").await?;
     has(&subject, &second, &[c.clone(), d.clone()], "whatever happens to another group").await
 }

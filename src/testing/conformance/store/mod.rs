@@ -47,7 +47,7 @@ pub(super) async fn suite<B: StoreBuilder>(builder: &B) -> Report {
         unique: a_taken_unique_value_is_refused, unique_values_are_compared_by_the_declared_rule,
             values_that_differ_by_the_declared_rule_stand_side_by_side, a_freed_unique_value_can_be_taken,
             a_record_may_respell_its_own_unique_value, a_user_and_a_group_may_have_one_name;
-        updating: an_update_changes_only_what_it_names, a_cleared_attribute_is_gone,
+        updating: an_update_changes_only_what_it_names, an_update_of_several_attributes_changes_them_all, a_cleared_attribute_is_gone,
             several_values_are_replaced_as_a_whole, a_required_value_cannot_be_cleared,
             a_write_to_a_missing_record_is_answered_not_found, a_refused_write_leaves_nothing_behind,
             records_of_another_issuer_stay_as_they_are;

@@ -71,6 +71,38 @@ pub(super) async fn an_update_changes_only_what_it_names<B: StoreBuilder>(builde
     if any { Ok(()) } else { Err(not_applicable("the builder names no free attribute")) }
 }
 
+// rules A1, P3
+pub(super) async fn an_update_of_several_attributes_changes_them_all<B: StoreBuilder>(
+    builder: &B,
+) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in BOTH {
+        // Names among them: what is unique is changed beside what is not.
+        let unique = subject.unique(kind).into_iter().map(|(name, _)| (builder.value(kind, &name, 7), name));
+        let free = subject.free(kind).into_iter().map(|name| (format!("new {name}"), name));
+        let wanted: Vec<Change> =
+            unique.chain(free).map(|(value, name)| set(&name, std::slice::from_ref(&value))).collect();
+        if wanted.len() < 2 {
+            continue;
+        }
+        any = true;
+        let Made { id, .. } = subject.create(&subject.wish(kind, 1)).await?;
+        subject.done("an update of several attributes", update(kind, &id, &wanted)).await?;
+        let after = subject.get(kind, &id).await?;
+        for Change { attribute, new, .. } in &wanted {
+            let held = after.values.get(attribute).map(Vec::as_slice).unwrap_or_default();
+            demand(
+                subject.is_same(kind, attribute, held, new),
+                format!("{attribute} has its new value {new:?}"),
+                || format!("{held:?}"),
+                "half of a change is lost, though every run says that it was written (rules A4, X1)",
+            )?;
+        }
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store has no two attributes that can be updated")) }
+}
+
 // rule A2
 pub(super) async fn a_cleared_attribute_is_gone<B: StoreBuilder>(builder: &B) -> Outcome {
     let subject = Subject::fresh(builder).await?;
