@@ -87,11 +87,13 @@ impl Serialize for RunState {
 
 impl<'de> Deserialize<'de> for RunState {
     /// Refuses a state that is not as it was written: one wrong figure could end a grace period, or widen a window. One without a
-    /// digest is taken as it is.
+    /// digest is taken as it is. One of another format may be digested in another way, and is refused where it is used.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut state = Self::deserialize(deserializer)?;
         match state.digest.take() {
-            Some(written) if written != state.digest().map_err(D::Error::custom)? => {
+            Some(written)
+                if state.format == FORMAT && written != state.digest().map_err(D::Error::custom)? =>
+            {
                 Err(D::Error::custom("the state is not as it was written: its digest differs"))
             }
             _ => Ok(state),

