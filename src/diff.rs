@@ -440,14 +440,14 @@ impl<'a> Differ<'a, '_> {
                 Kind::User => links.source.users[object.source as usize].quarantined,
                 Kind::Group => links.source.groups[object.source as usize].quarantined,
             };
-        if quarantined && object.situation != Situation::Nothing {
+        if quarantined {
             self.draft.diagnostics.push(Diagnostic::Quarantined { kind, anchor: anchor() });
         }
         if object.unclear {
             let reason = Ambiguity::SeveralCandidates;
             self.draft.diagnostics.push(Diagnostic::Ambiguous { anchor: anchor(), reason });
         }
-        if object.barred && object.situation != Situation::Nothing {
+        if object.barred {
             let nodes = match object.record {
                 NONE => std::slice::from_ref(&object.node),
                 record => links.nodes_of(kind, record),

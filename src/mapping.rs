@@ -53,14 +53,6 @@ impl Template {
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }
-
-    /// The one source attribute of a template that is nothing but `${x}`.
-    pub(crate) fn bare(&self) -> Option<&str> {
-        match self.segments.as_slice() {
-            [Segment::Placeholder(name)] => Some(name),
-            _ => None,
-        }
-    }
 }
 
 impl FromStr for Template {
@@ -316,7 +308,7 @@ mod tests {
             parse("${givenName} ${sn}").unwrap().placeholders().collect::<Vec<_>>(),
             ["givenName", "sn"]
         );
-        assert_eq!(parse("${mail}").unwrap().bare(), Some("mail"));
+        assert_eq!(parse("${mail}").unwrap().segments(), [Segment::Placeholder("mail".to_owned())]);
         assert_eq!(parse("costs $5").unwrap().placeholders().count(), 0);
         assert_eq!(parse("${sn"), Err(MappingError::Unclosed));
         assert_eq!(parse("a${}"), Err(MappingError::Unnamed));
@@ -326,6 +318,7 @@ mod tests {
     fn active_is_no_target() {
         // rule A1
         assert_eq!(AttributeMap::new().with("active", "${x}"), Err(MappingError::ActiveIsNoTarget));
+        assert_eq!(AttributeMap::new().with("", "${x}"), Err(MappingError::EmptyTarget));
         assert!(toml::from_str::<AttributeMap>("active = '${x}'").is_err());
         let broken = toml::from_str::<AttributeMap>("title = '${x'").unwrap_err().to_string();
         assert!(broken.contains("without `}`"), "{broken}");

@@ -53,7 +53,7 @@ pub(crate) fn diff_members(
     protected: &ProtectedRecords,
     options: &Options,
 ) -> Result<(), LimitExceeded> {
-    let plain_nodes = plain_nodes(graph, users, protected);
+    let plain_nodes = plain_nodes(graph, users);
     let (created_users, created_groups) = (created(&draft.steps, users), created(&draft.steps, groups));
     let mut differ = MemberDiffer {
         draft,
@@ -458,19 +458,28 @@ impl MemberDiffer<'_, '_> {
     /// A protected member stays whatever the list says; where it says that he should go, a person learns it (rule M8).
     fn spared(&mut self, group: u32, id: u32, whole: bool, is_below: &impl Fn(&Self, u32) -> bool) {
         let links = self.graph.links;
-        let user = row(&links.store.user_of, id);
-        let nodes = user.map_or(&[][..], |user| links.nodes_of(Kind::User, user));
-        for &node in nodes {
-            self.present[node as usize] = self.epoch;
-        }
-        let managed = !nodes.is_empty() && !nodes.iter().any(|&node| is_below(self, node));
+        let (kind, record) = match row(&links.store.user_of, id) {
+            Some(user) => (Kind::User, Some(user)),
+            None => match row(&links.store.group_of, id) {
+                Some(group) => (Kind::Group, Some(group)),
+                // Protected by its id; the store does not show its record.
+                None => (Kind::User, None),
+            },
+        };
+        let nodes = record.map_or(&[][..], |record| links.nodes_of(kind, record));
+        // No list says that a group should be there (rule E4).
+        let is_user = |node: &u32| kind == Kind::User && is_below(self, *node);
+        let managed = !nodes.is_empty() && !nodes.iter().any(is_user);
         let stranger = nodes.is_empty()
             && self.options.unmanaged_members == UnmanagedMembers::Remove
             && self.groups.all[group as usize].is_entitled();
+        if kind == Kind::User {
+            for &node in nodes {
+                self.present[node as usize] = self.epoch;
+            }
+        }
         if whole && (managed || stranger) {
             let anchor = nodes.first().map(|&node| SourceAnchor::from(links.anchor(node)));
-            let group = user.is_none() && row(&links.store.group_of, id).is_some();
-            let kind = if group { Kind::Group } else { Kind::User };
             let id = Some(StoreId::from(links.store.ids.text(id)));
             self.draft.diagnostics.push(Diagnostic::Protected { kind, id, anchor });
         }
@@ -518,17 +527,14 @@ impl MemberDiffer<'_, '_> {
     }
 }
 
-fn plain_nodes(graph: &Graph<'_>, users: &Objects, protected: &ProtectedRecords) -> Vec<u32> {
+fn plain_nodes(graph: &Graph<'_>, users: &Objects) -> Vec<u32> {
     let store = graph.links.store;
     let plain = |id: u32| {
         let record = row(&store.user_of, id)?;
         let object = &users.all[users.of_record(record)? as usize];
         let [node] = graph.links.nodes_of(Kind::User, record) else { return None };
-        let special = object.protected
-            || object.is_deleted()
-            || object.leaving
-            || object.adopting
-            || protected.record(Kind::User, record);
+        // One that is only adopted in this plan has no node yet.
+        let special = object.protected || object.is_deleted() || object.leaving;
         (!special).then_some(*node)
     };
     (0..store.ids.len() as u32).map(|id| plain(id).unwrap_or(NONE)).collect()

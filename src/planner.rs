@@ -7,7 +7,6 @@ use thiserror::Error;
 
 use crate::adopt::adopt;
 use crate::approved::Approved;
-use crate::correlate::Fate;
 use crate::diagnostic::Diagnostic;
 use crate::diff::{Draft, diff};
 use crate::evidence::Evidence;
@@ -272,9 +271,8 @@ pub(crate) fn decide(
             }
         }
         spare_protected(&mut draft, links, &mut groups, &protected);
-    } else {
-        adapt_to_sign_in(&mut groups);
     }
+    // A sign-in reads no group: there is none to be compared.
     diff(&mut draft, graph, &users, options, &user_rules, &memory);
     diff(&mut draft, graph, &groups, options, &group_rules, &memory);
     if origin == Origin::Synced {
@@ -328,12 +326,6 @@ pub(crate) fn decide(
         counted: set_limits(&options.guards),
         evidence,
     }))
-}
-
-fn adapt_to_sign_in(groups: &mut Objects) {
-    for group in &mut groups.all {
-        group.fate = Fate::LeaveAlone;
-    }
 }
 
 /// A sign-in changes no origin (rule J1): only a reconcile adopts.

@@ -34,9 +34,8 @@ pub(crate) struct Rule<'a> {
     pub(crate) required: bool,
     pub(crate) sensitive: bool,
     keep: bool,
+    /// One `Source` alone is a template that is nothing but one placeholder.
     parts: Vec<Part<'a>>,
-    /// The template is nothing but one placeholder.
-    bare: bool,
     /// The target's number in the store's table; none where no record has it.
     stored: Option<u32>,
 }
@@ -96,7 +95,6 @@ impl<'a> Rules<'a> {
                 sensitive: mapping.sensitivity == Sensitivity::Sensitive,
                 keep: mapping.missing == Missing::Keep,
                 parts: parts.collect(),
-                bare: mapping.template.bare().is_some(),
                 stored: stored_names.find_name(target),
             }
         });
@@ -167,7 +165,7 @@ impl<'a> Rule<'a> {
             return Desired::Unchanged;
         }
         let desired = match self.parts.as_slice() {
-            [Part::Source(name)] if self.bare && self.schema.multi_valued => {
+            [Part::Source(name)] if self.schema.multi_valued => {
                 let mut values: Vec<&str> = readable(source, *name).collect();
                 values.sort_unstable();
                 values.dedup();

@@ -300,3 +300,69 @@ fn a_store_without_activation_is_never_asked_to_switch_anybody() {
     w.store.state().users.get_mut(&id).unwrap().active = false;
     assert_eq!(w.lines(), NOTHING);
 }
+
+#[test]
+fn a_map_of_any_length_is_followed_to_its_last_target() {
+    // rules A1, A4
+    for count in [31, 32, 33, 64] {
+        let mut w = World::new();
+        w.users("ada");
+        w.assign("ada");
+        for i in 0..count {
+            w.options.user_map.set(&format!("extra{i:02}"), &format!("${{source{i:02}}}")).unwrap();
+            w.edit("ada").set(&format!("source{i:02}"), "old");
+        }
+        w.sync();
+        for i in [0, count - 1] {
+            w.edit("ada").set(&format!("source{i:02}"), "new");
+            assert_eq!(w.lines(), [format!("update user ada [extra{i:02}: old -> new] (Changed)")]);
+            w.sync();
+        }
+    }
+}
+
+#[test]
+fn one_source_attribute_may_fill_several_targets() {
+    // rules A1, A4
+    let mut w = World::new();
+    w.users("ada");
+    w.edit("ada").set("mail", "ada@x");
+    w.assign("ada");
+    w.sync();
+    w.options.user_map.set("nickName", "${mail}").unwrap();
+    assert_eq!(w.lines(), ["update user ada [nickName:  -> ada@x] (Changed)"]);
+    w.sync();
+    let id = w.id("ada");
+    for target in ["nickName", "emails"] {
+        w.store.state().users.get_mut(&id).unwrap().attributes.remove(target);
+        assert_eq!(w.lines(), [format!("update user ada [{target}:  -> ada@x] (Changed)")]);
+        w.sync();
+    }
+}
+
+#[test]
+fn a_map_can_be_asked_and_refuses_targets_that_are_none() {
+    // rule A1
+    let mut map = identity_sync::AttributeMap::new();
+    map.set("userName", "${uid}").unwrap();
+    assert_eq!(map.mapping("userName").unwrap().template.to_string(), "${uid}");
+    assert_eq!(map.mapping("nickName"), None);
+    assert!(map.set("", "${uid}").is_err());
+    assert!(map.set("active", "${uid}").is_err());
+}
+
+#[test]
+fn the_values_of_an_operation_are_a_table_in_json() {
+    // rule P1
+    let mut w = World::new();
+    w.users("ada");
+    w.options.user_map.set("emails", "${mail}").unwrap();
+    w.edit("ada").set("mail", "a@x").add("mail", "b@x");
+    w.assign("ada");
+    let plan = w.plan();
+    let operation = plan.operations().next().unwrap();
+    let identity_sync::Action::CreateUser { attributes, .. } = operation.action() else { panic!("{plan}") };
+    let json = serde_json::to_value(attributes).unwrap();
+    assert_eq!(json, serde_json::json!({ "userName": "ada", "emails": ["a@x", "b@x"] }));
+    assert!(!attributes.is_empty());
+}

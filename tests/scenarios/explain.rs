@@ -126,3 +126,48 @@ fn every_planned_grant_has_a_path_and_every_removal_has_none() {
     }
     assert_eq!(grants, 3);
 }
+
+#[test]
+fn the_part_of_the_graph_that_decides_over_somebody_can_be_drawn() {
+    // rule E12
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("top", "mid");
+    w.group("mid", "low bob");
+    w.group("low", "mid ada");
+    w.group("say \"x\"", "ada ada");
+    w.group("beside", "bob");
+    w.assign("top");
+    let evidence = evidence(&w);
+    let expected = [
+        "digraph membership {",
+        "  \"low\" -> \"ada\";",
+        "  \"low\" -> \"mid\";",
+        "  \"mid\" -> \"low\";",
+        "  \"say \\\"x\\\"\" -> \"ada\";",
+        "  \"top\" -> \"mid\";",
+        "  \"top\" [style=filled];",
+        "}",
+        "",
+    ];
+    assert_eq!(evidence.dot(&anchor("ada")).unwrap(), expected.join("\n"));
+    let alone = "digraph membership {\n  \"top\" [style=filled];\n}\n";
+    assert_eq!(evidence.dot(&anchor("top")).unwrap(), alone);
+    assert!(evidence.dot(&anchor("nobody")).is_err());
+}
+
+#[test]
+fn of_several_groups_that_would_entitle_somebody_the_least_is_named() {
+    // rules E12, P2
+    let mut w = World::new();
+    w.users("ada eve");
+    for group in ["b", "a", "c"] {
+        w.group(group, "ada");
+    }
+    w.group("used", "eve");
+    w.assign("used");
+    for _ in 0..3 {
+        assert!(why(&evidence(&w), "ada").ends_with(": a → ada"));
+        w.source.groups.rotate_left(1);
+    }
+}

@@ -104,3 +104,29 @@ fn failed_writes_do_not_count() {
         t.state = report.run;
     }
 }
+
+#[test]
+fn a_value_that_the_source_changed_before_it_was_looked_at_has_not_come_back_yet() {
+    // rule A4
+    let mut t = one();
+    normalise(&t);
+    t.edit("ada").set("title", "Head");
+    assert_eq!(t.run(), ["update user ada [title: chief -> Head] (Changed)"]);
+    normalise(&t);
+    assert_eq!(t.run(), ["update user ada [title: head -> Head] (Changed)"]);
+    normalise(&t);
+    assert_eq!(t.run(), [NOTE]);
+}
+
+#[test]
+fn what_was_noticed_of_a_value_is_kept_while_the_source_cannot_read_it() {
+    // rules A4, A2
+    let mut t = one();
+    normalise(&t);
+    assert_eq!(t.run(), ["update user ada [title: chief -> Chief] (Changed)"]);
+    normalise(&t);
+    t.edit("ada").unreadable("title");
+    assert!(t.run().is_empty());
+    t.edit("ada").readable();
+    assert_eq!(t.run(), [NOTE]);
+}

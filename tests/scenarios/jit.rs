@@ -288,3 +288,41 @@ fn two_sign_ins_at_once_leave_one_record() {
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].origin, Some(Origin::Jit));
 }
+
+#[test]
+fn a_sign_in_follows_none_of_the_options_that_are_about_runs() {
+    // rules J1, D1
+    let mut w = ada();
+    w.options.users.disabled_in_source = identity_sync::Deprovision::Delete;
+    w.options.users.deleted_in_source = identity_sync::Deprovision::Delete;
+    w.options.users.grace.disabled_in_source = identity_sync::Period::of_days(30);
+    w.options.users.grace.deleted_in_source = identity_sync::Period::of_days(30);
+    for extent in [identity_sync::Extent::ProvenRemovals, identity_sync::Extent::NewEntitlements] {
+        w.options.extent = extent;
+        w.edit("ada").set("title", &format!("{extent:?}"));
+        let done = signs_in(&w, "ada");
+        assert_eq!(lines(&done.plan).len(), 1, "{}", done.plan);
+        assert!(done.allowed, "{extent:?}");
+    }
+    w.edit("ada").disabled();
+    assert_eq!(lines(&signs_in(&w, "ada").plan), ["deactivate ada (DisabledInSource)"]);
+    w.edit("ada").state(AccountState::Enabled);
+    assert_eq!(lines(&signs_in(&w, "ada").plan), ["reactivate ada (SignIn)"]);
+    w.delete("ada");
+    assert_eq!(lines(&signs_in(&w, "ada").plan), ["deactivate ada (DeletedInSource)"]);
+}
+
+#[test]
+fn a_sign_in_asks_about_the_one_identity_and_only_where_the_read_lacks_it() {
+    // rules J1, C3
+    let mut w = ada();
+    signs_in(&w, "ada");
+    assert_eq!(*w.source.asked.lock().unwrap(), [""; 0]);
+    w.hide("ada");
+    w.hide("kim");
+    let done = signs_in(&w, "ada");
+    assert_eq!(*w.source.asked.lock().unwrap(), ["ada"]);
+    // Nothing proves that she is gone: her record stays as it is, and she is not let in.
+    assert_eq!((lines(&done.plan).len(), done.allowed), (0, false), "{}", done.plan);
+    assert_eq!(w.dump(), ["user ada jit [userName=ada]", "user kim [userName=kim]"]);
+}

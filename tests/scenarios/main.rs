@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
 
+mod ambiguous;
 mod apply;
 mod apply_stops;
 mod approvals;
+mod approved_exactly;
 mod attributes;
 mod canaries;
 mod completeness;
@@ -13,6 +15,7 @@ mod display;
 mod entitlement;
 mod explain;
 mod faulty;
+mod findings;
 mod flapping;
 mod grace;
 mod guards;
@@ -29,6 +32,8 @@ mod order;
 mod plan;
 mod presets;
 mod proof;
+mod protected;
+mod proven_removals;
 mod quick;
 mod reading;
 mod release;

@@ -187,3 +187,90 @@ fn a_longer_piece_of_the_anchor_is_used_where_the_short_one_is_taken() {
     assert_eq!(w.lines()[0], "update user 0f7c-old-1 [userName: jdoe -> jdoe~0f7c-old-1] (NameReleased)");
     w.sync();
 }
+
+/// Leavers who are kept, in a store whose addresses are unique and may be several.
+fn addresses(of_old: &[&str]) -> World {
+    let mut store = capabilities();
+    let mut unique = AttributeSchema::unique(MatchRule::AsciiCaseFold);
+    unique.multi_valued = true;
+    store.users.insert("emails".into(), unique);
+    let mut w = World::with_store(store);
+    w.options.guards = Guards::off();
+    w.options.users.deleted_in_source = Deprovision::Keep;
+    w.options.user_map.set("emails", "${proxyAddresses}").unwrap();
+    w.users("old");
+    of_old.iter().for_each(|address| {
+        w.edit("old").add("proxyAddresses", address);
+    });
+    w.assign("old");
+    w.sync();
+    w
+}
+
+#[test]
+fn of_several_values_only_the_one_that_somebody_takes_is_given_up() {
+    // rule M4
+    let mut w = addresses(&["a@x", "b@x"]);
+    w.delete("old");
+    w.users("new");
+    w.edit("new").add("proxyAddresses", "a@x");
+    w.assign("new");
+    assert_eq!(
+        w.lines()[..2],
+        [
+            "update user old [emails: a@x|b@x -> a~old@x|b@x] (NameReleased)",
+            "create user new [emails=a@x userName=new] (Entitled)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn whoever_maps_to_the_rest_of_his_values_now_keeps_just_those() {
+    // rule M4
+    let mut w = addresses(&["a@x", "b@x"]);
+    w.unassign("old");
+    w.edit("old").unset("proxyAddresses").add("proxyAddresses", "b@x");
+    w.users("new");
+    w.edit("new").add("proxyAddresses", "a@x");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user old [emails: a@x|b@x -> b@x] (NameReleased)");
+    w.sync();
+}
+
+#[test]
+fn a_login_that_looks_like_an_address_is_none() {
+    // rule M4
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.options.users.deleted_in_source = Deprovision::Keep;
+    w.user("old").set("userPrincipalName", "jdoe@corp");
+    w.assign("old");
+    w.sync();
+    w.delete("old");
+    w.user("new").set("userPrincipalName", "jdoe@corp");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user old [userName: jdoe@corp -> jdoe@corp~old] (NameReleased)");
+    w.sync();
+}
+
+#[test]
+fn a_name_that_somebody_gives_up_in_the_same_plan_is_not_invented_again() {
+    // rules M4, P6
+    let mut w = kept();
+    w.user("squatter").set("userPrincipalName", "jdoe~0f7c-old");
+    w.assign("squatter");
+    w.sync();
+    w.delete("0f7c-old-1");
+    w.edit("squatter").set("userPrincipalName", "squatter");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert!(
+        w.lines().contains(
+            &"update user 0f7c-old-1 [userName: jdoe -> jdoe~0f7c-old-1] (NameReleased)".to_owned()
+        ),
+        "{:?}",
+        w.lines()
+    );
+    w.sync();
+}

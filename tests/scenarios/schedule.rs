@@ -103,3 +103,73 @@ fn a_schedule_with_one_period_has_full_runs_only() {
     assert_eq!(schedule.due(&t.state, Timestamp(0)), Due::At(Timestamp(HOUR), Extent::Full));
     assert_eq!(schedule.due(&t.state, Timestamp(HOUR)), Due::Now(Extent::Full));
 }
+
+#[test]
+fn a_run_in_which_nothing_works_or_that_the_store_stopped_is_a_failure() {
+    // rules I3, X1
+    use crate::faulty::{Fault, Scripted};
+    use identity_sync::{ApplyOptions, ErrorKind, Host, apply};
+    let start = || {
+        let mut t = idle();
+        t.users("bob kim");
+        t.assign("bob kim");
+        t.now = 10 * HOUR;
+        t
+    };
+    // Which writes go wrong, and how; what is counted after it.
+    let refuse = |kind| Fault::Refuse(kind);
+    let cases = [
+        (vec![], 0, 10),
+        (vec![(0, refuse(ErrorKind::Invalid))], 0, 10),
+        (vec![(0, refuse(ErrorKind::Invalid)), (1, refuse(ErrorKind::Invalid))], 1, 0),
+        (vec![(0, Fault::Forget), (1, refuse(ErrorKind::Invalid))], 1, 0),
+        (vec![(1, refuse(ErrorKind::Unauthorized))], 1, 0),
+    ];
+    for (number, (script, failures, last)) in cases.into_iter().enumerate() {
+        let t = start();
+        let store = Scripted::new(&t.store, script);
+        let (plan, options, host) = (t.plan(), ApplyOptions::default(), Host::default());
+        let run = pollster::block_on(apply(&plan, &store, &options, &host)).unwrap().run;
+        assert_eq!(run.failures(), failures, "case {number}");
+        assert_eq!(run.last_run(Extent::Full), Some(Timestamp(last * HOUR)), "case {number}");
+    }
+    // Whoever cancels a run knows when he wants the next one.
+    let t = start();
+    let cancelled = identity_sync::Cancellation::default();
+    cancelled.cancel();
+    let host = Host::default().cancellation(&cancelled);
+    let (plan, options) = (t.plan(), ApplyOptions::default());
+    let run = pollster::block_on(apply(&plan, &t.store, &options, &host)).unwrap().run;
+    assert_eq!((run.failures(), run.last_run(Extent::Full)), (0, Some(Timestamp(0))));
+}
+
+#[test]
+fn odd_settings_and_numbers_give_a_time_all_the_same() {
+    // rules I3, S1
+    let t = idle();
+    let mut schedule = Schedule::every(identity_sync::Period::of_hours(1));
+    let next = |schedule: &Schedule, jitter| match schedule.next(&t.state, Timestamp(0), jitter) {
+        Due::At(at, Extent::Full) => at.0,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(next(&schedule, f64::NAN), HOUR);
+    assert_eq!(next(&schedule, f64::INFINITY), HOUR);
+    assert_eq!(next(&schedule, -7.0), HOUR);
+    assert_eq!(next(&schedule, 7.0), HOUR - HOUR / 10);
+    schedule.spread_percent = 50;
+    assert_eq!(next(&schedule, 0.5), HOUR - HOUR / 4);
+    // A spread of more than all of it is all of it.
+    schedule.spread_percent = 255;
+    assert_eq!(schedule.next(&t.state, Timestamp(0), 1.0), Due::Now(Extent::Full));
+    assert_eq!(next(&schedule, 0.5), HOUR / 2);
+    // A wait after a failure that is longer than the period stays as it is; a failure that lies ahead is none.
+    schedule.spread_percent = 0;
+    schedule.retry = identity_sync::Period::of_hours(3);
+    let mut state = t.state.clone();
+    state.note_failure(Timestamp(0));
+    let due = |state: &RunState, now: i64| schedule.due(state, Timestamp(now * HOUR));
+    assert_eq!(due(&state, 1), Due::At(Timestamp(3 * HOUR), Extent::Full));
+    assert_eq!(due(&state, 3), Due::Now(Extent::Full));
+    state.note_failure(Timestamp(100 * HOUR));
+    assert_eq!(due(&state, 2), Due::Now(Extent::Full));
+}

@@ -424,3 +424,83 @@ fn the_line_of_an_adoption_names_the_record() {
     let text = local().plan().to_string();
     assert!(text.contains("+ adopt user Ada [ada] as record L1 (has no link"), "{text}");
 }
+
+#[test]
+fn a_group_is_adopted_whatever_the_users_of_the_store_are() {
+    // rule M3: only users are active or not
+    let w = local();
+    for user in w.store.state().users.values_mut() {
+        user.active = false;
+    }
+    assert!(w.lines().contains(&"adopt group staff as LG (Matched)".to_owned()));
+}
+
+#[test]
+fn a_quick_pass_makes_no_second_record_for_a_disabled_account_that_matches() {
+    // rules M3, I3
+    let mut w = local();
+    w.edit("ada").disabled();
+    w.options.extent = identity_sync::Extent::NewEntitlements;
+    let lines = w.lines();
+    assert_eq!(lines[..2], ["adopt user bob as L2 (Matched)", "adopt group staff as LG (Matched)"]);
+    assert!(!lines.iter().any(|line| line.contains("user ada")), "{lines:?}");
+}
+
+#[test]
+fn whoever_is_ambiguous_or_protected_himself_is_not_linked() {
+    // rules M3, M5, M8
+    let mut w = local();
+    w.user("ada").set("title", "another row of hers");
+    let lines = w.lines();
+    assert!(!lines.iter().any(|line| line.contains("user ada")), "{lines:?}");
+    let mut w = local();
+    w.options.protected.anchors.insert("ada".into());
+    let lines = w.lines();
+    assert!(!lines.iter().any(|line| line.starts_with("adopt user ada")), "{lines:?}");
+}
+
+#[test]
+fn sharing_one_of_several_values_with_a_linked_record_is_reason_enough() {
+    // rule M3
+    let mut w = local();
+    w.options.soft_match.users = ["emails".to_owned()].into();
+    w.options.user_map.set("emails", "${proxyAddresses}").unwrap();
+    w.edit("ada").add("proxyAddresses", "a@x").add("proxyAddresses", "b@x");
+    w.put(Kind::User, "L1", record(&[("userName", "local"), ("emails", "a@x")]));
+    assert!(w.lines().contains(&"adopt user ada as L1 (Matched)".to_owned()));
+    let mut linked = record(&[("userName", "other"), ("emails", "b@x")]);
+    linked.external_ids.push(ExternalId::new("hr", "77"));
+    w.put(Kind::User, "L9", linked);
+    assert!(!w.lines().iter().any(|line| line.starts_with("adopt user ada")));
+}
+
+/// ada has this many addresses, the last of them `ada@x`; a local account has that one.
+fn many_addresses(count: usize) -> World {
+    let mut w = World::with_store(adopting());
+    w.options.soft_match.users.insert("emails".into());
+    w.options.user_map.set("emails", "${proxyAddresses}").unwrap();
+    w.options.guards = Guards::off();
+    w.users("ada");
+    for i in 1..count {
+        w.edit("ada").add("proxyAddresses", &format!("alias{i}@x"));
+    }
+    w.edit("ada").add("proxyAddresses", "ada@x");
+    w.assign("ada");
+    w.put(Kind::User, "L", record(&[("userName", "local"), ("emails", "ada@x")]));
+    w
+}
+
+#[test]
+fn whoever_has_too_many_values_is_neither_adopted_nor_made() {
+    // rules M3, S1
+    assert_eq!(many_addresses(4_096).lines()[0], "adopt user ada as L (Matched)");
+    let unclear = "note: ambiguous: ada: nobody can tell which record without a link is its own";
+    assert_eq!(many_addresses(4_097).lines(), [unclear]);
+    // Also where it is a record that has too many: it may be the right one.
+    let mut w = many_addresses(1);
+    let mut crowd = record(&[("userName", "crowd"), ("emails", "ada@x")]);
+    let emails = crowd.attributes.get_mut("emails").unwrap();
+    emails.extend((0..4_096).map(|i| format!("alias{i}@x")));
+    w.put(Kind::User, "M", crowd);
+    assert_eq!(w.lines(), [unclear]);
+}

@@ -61,6 +61,11 @@ impl UserRow {
         self.unreadable.push(name.to_owned());
         self
     }
+    /// All attributes can be read again.
+    pub(crate) fn readable(&mut self) -> &mut Self {
+        self.unreadable.clear();
+        self
+    }
     pub(crate) fn withdrawn(&mut self) -> &mut Self {
         self.withdrawn = true;
         self

@@ -1,0 +1,92 @@
+//! Protected records in every place where one can stand (rule M8).
+
+use identity_sync::{Kind, Period, UnmanagedMembers};
+use pretty_assertions::assert_eq;
+
+use crate::timeline::Timeline;
+use crate::world::{World, record};
+
+/// ada and bob in staff, and each assigned as well; a local group that is protected by its id.
+fn settled() -> World {
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.group("rest", "");
+    w.assign("staff rest ada bob");
+    w.options.guards = identity_sync::Guards::off();
+    w.sync();
+    w.put(Kind::Group, "vault", record(&[("displayName", "vault")]));
+    w.options.protected.ids.insert("vault".into());
+    w
+}
+
+#[test]
+fn a_group_delete_that_would_strip_a_protected_group_removes_the_others_instead() {
+    // rules M8, C7
+    let mut w = settled();
+    w.put_member(&w.id("staff"), "vault");
+    w.delete("staff");
+    w.unassign("staff");
+    assert_eq!(
+        w.lines(),
+        ["remove staff: ada bob (GroupRetired)", "kept group staff", "blocked group staff: Protected"]
+    );
+    w.options.protected.ids.clear();
+    assert_eq!(w.lines(), ["delete group staff (DeletedInSource)"]);
+}
+
+#[test]
+fn a_protected_group_that_was_deleted_is_one_finding_whoever_is_in_it() {
+    // rule M8
+    let mut w = settled();
+    w.options.protected.anchors.extend(["staff".into(), "ada".into()]);
+    let staff = w.id("staff");
+    w.delete("staff");
+    w.unassign("staff");
+    assert_eq!(w.lines(), [format!("note: protected group {staff} (staff) is left alone")]);
+}
+
+#[test]
+fn whoever_is_about_to_be_deleted_stays_in_a_protected_group_until_then() {
+    // rules M8, D1
+    let mut w = settled();
+    w.options.users.grace.deleted_in_source = Period::of_days(30);
+    w.options.protected.anchors.insert("staff".into());
+    let mut t = Timeline::start(w);
+    let staff = t.id("staff");
+    t.delete("bob");
+    t.edit_group("staff").members("ada bob").partial();
+    assert_eq!(
+        t.run(),
+        [
+            "pending Delete user bob (DeletedInSource, day 0 to 30)".to_owned(),
+            "kept user bob".to_owned(),
+            "note: assignment resolves to nothing: corp:bob".to_owned(),
+            format!("note: protected group {staff} (staff) is left alone"),
+        ]
+    );
+    t.options.protected.anchors.clear();
+    assert_eq!(t.lines()[0], "remove staff: bob (MemberLeaving)");
+}
+
+#[test]
+fn a_protected_group_that_somebody_put_into_a_group_of_ours_stays_there() {
+    // rules M8, D6
+    let mut w = settled();
+    w.put_member(&w.id("staff"), "vault");
+    w.options.unmanaged_members = UnmanagedMembers::Remove;
+    assert_eq!(w.lines(), ["note: protected group vault is left alone"]);
+    w.options.protected.ids.clear();
+    assert_eq!(w.lines(), ["remove staff: #vault (Unmanaged)"]);
+}
+
+#[test]
+fn a_managed_group_that_is_protected_is_not_taken_out_of_another_one() {
+    // rules M8, E4
+    let mut w = settled();
+    let rest = w.id("rest");
+    w.put_member(&w.id("staff"), &rest);
+    assert_eq!(w.lines(), [format!("remove staff: #{rest} (NoPath)")]);
+    w.options.protected.anchors.insert("rest".into());
+    assert_eq!(w.lines(), [format!("note: protected group {rest} (rest) is left alone")]);
+}
