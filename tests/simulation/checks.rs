@@ -149,11 +149,16 @@ struct Facts<'w> {
 impl<'w> Facts<'w> {
     fn of(world: &'w World) -> Self {
         let mut below: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        // Of several rows the newest counts, where each has a version of its own (rule M5).
+        // Of several different rows the newest counts, where each has a version of its own (rule M5).
         let newer = |group: &&GroupRow| {
-            let others = || world.source.groups.iter().filter(|other| other.anchor == group.anchor);
-            let versions: BTreeSet<_> = others().map(|other| other.version).collect();
-            let told = versions.len() == others().count() && !versions.contains(&None);
+            let mut others: Vec<&GroupRow> = Vec::new();
+            for other in world.source.groups.iter().filter(|other| other.anchor == group.anchor) {
+                if !others.contains(&other) {
+                    others.push(other);
+                }
+            }
+            let versions: BTreeSet<_> = others.iter().map(|other| other.version).collect();
+            let told = versions.len() == others.len() && !versions.contains(&None);
             !told || versions.last() == Some(&group.version)
         };
         for group in world.source.groups.iter().filter(newer) {
@@ -237,7 +242,8 @@ impl<'w> Facts<'w> {
         let other = |member: &&Member| {
             member.hint == KindHint::Other && member.target == MemberTarget::Anchor(anchor.to_owned())
         };
-        let hidden = || !self.is_gone(Kind::User, anchor) && lists.filter(other).count() == 0;
+        let said = self.world.source.existence.get(anchor) == Some(&Existence::Exists(KindHint::Other));
+        let hidden = || !said && !self.is_gone(Kind::User, anchor) && lists.filter(other).count() == 0;
         self.is_read(anchor) || hidden()
     }
 
@@ -367,7 +373,7 @@ fn permitted(operation: Operation<'_>, facts: &Facts<'_>) -> Verdict {
         }
         Action::Deactivate if operation.cause() == Cause::LeftScope => {
             let one_left = one
-                .is_some_and(|anchor| facts.entitled.contains(anchor) && !facts.is_gone(Kind::User, anchor));
+                .is_some_and(|anchor| facts.entitled.contains(anchor) && facts.may_be_a_member(anchor));
             if one_left || !facts.world.assignments.complete {
                 return wrong("somebody is made inactive who may still be entitled");
             }

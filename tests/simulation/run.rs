@@ -87,6 +87,17 @@ impl<'e> Case<'e> {
         Ok(())
     }
 
+    /// A crash before each write, and with it after each one before.
+    pub fn every_crash(&self, seen: &mut Seen) -> Verdict {
+        let expected = decide(&self.world);
+        let straight = self.with(Trouble::None, &expected, seen)?;
+        for at in 0..straight.writes {
+            let trouble = Trouble::Down(at, WriteFault::Break(ErrorKind::Unauthorized));
+            self.with(trouble, &expected, seen).map_err(|what| format!("{trouble:?}: {what}"))?;
+        }
+        Ok(())
+    }
+
     fn with(
         &self,
         trouble: Trouble,
@@ -416,7 +427,9 @@ impl<'e> Case<'e> {
         seen: &mut Seen,
     ) -> Verdict {
         let Ok(decision) = expected else { return Ok(()) };
-        let ambiguous = decision.diagnostics.iter().any(|line| line.starts_with("ambiguous"));
+        // Whom a record that goes in this plan kept from being adopted, or who shares a record, waits for the next run.
+        let waits = |line: &String| line.starts_with("ambiguous") || line.starts_with("not_adopted");
+        let ambiguous = decision.diagnostics.iter().any(waits);
         if !trouble.leaves_the_world_alone()
             || ambiguous
             || self.world.options.guards != world::Guards::default()
