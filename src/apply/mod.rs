@@ -4,7 +4,7 @@
 
 mod send;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use thiserror::Error;
@@ -13,6 +13,7 @@ use crate::diff::Cause;
 use crate::error::{ErrorKind, StoreError};
 use crate::host::{Event, Host, Retry};
 use crate::id::{Issuer, SourceAnchor, StoreId, Version};
+use crate::model::Kind;
 use crate::options::Protected;
 use crate::plan::{Op, Plan, PlannedAct};
 use crate::run::{Left, RunState};
@@ -249,6 +250,8 @@ struct Applier<'p> {
     /// What gives a subject its record: its create, or its adoption.
     creates: BTreeMap<u32, usize>,
     subjects: BTreeMap<u32, Known>,
+    /// The ids of all records that this plan names or has made; filled at the first create.
+    taken: Option<BTreeSet<(Kind, StoreId)>>,
     tried: u32,
     failed: u32,
     quota: bool,
@@ -283,6 +286,7 @@ impl<'p> Applier<'p> {
             told: 0,
             creates: creates.map(|(i, op)| (op.subject, i)).collect(),
             subjects: BTreeMap::new(),
+            taken: None,
             tried: 0,
             failed: 0,
             quota: false,
@@ -412,10 +416,20 @@ impl<'p> Applier<'p> {
 
     fn take(&mut self, prepared: &Prepared, result: Result<send::Done, Outcome>) {
         let op = &self.plan.operations[prepared.op];
+        let created = matches!(op.act, PlannedAct::Create { .. });
+        let kind = self.plan.subject(op.subject).kind();
         let outcome = match result {
+            // Whatever this plan still has for the new record would go to somebody else.
+            Ok(done) if created && done.id.as_ref().is_some_and(|id| !self.is_new(kind, id)) => {
+                let message = "the store answered a create with the id of another record";
+                Outcome::Failed(StoreError::new(ErrorKind::Permanent, message))
+            }
             Ok(done) => {
                 let known = self.subjects.entry(op.subject).or_default();
-                known.id = done.id.or(known.id.take());
+                // Only a create tells an id.
+                if created {
+                    known.id = done.id;
+                }
                 known.version = done.version;
                 known.written = true;
                 Outcome::Applied
@@ -441,6 +455,16 @@ impl<'p> Applier<'p> {
                 }
             }
         }
+    }
+
+    /// Whether no other record of this plan has this id, and none that it made.
+    fn is_new(&mut self, kind: Kind, id: &StoreId) -> bool {
+        let plan = self.plan;
+        let taken = self.taken.get_or_insert_with(|| {
+            let subjects = (0..plan.subjects.kinds.len() as u32).map(|number| plan.subject(number));
+            subjects.filter_map(|subject| Some((subject.kind(), StoreId::from(subject.id()?)))).collect()
+        });
+        taken.insert((kind, id.clone()))
     }
 
     /// Gives the operations of the last batch their outcomes, and tells them in order.

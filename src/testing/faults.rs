@@ -77,6 +77,8 @@ pub enum WriteFault {
     Pretend,
     /// It happens twice; the second answer comes back.
     Twice,
+    /// It happens, and the answer names another record.
+    AnswerWith(&'static str),
     /// The whole call fails here, with no answer for this item and those after it.
     Break(ErrorKind),
     /// It happens, then the whole call fails.

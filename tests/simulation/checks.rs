@@ -372,8 +372,8 @@ fn permitted(operation: Operation<'_>, facts: &Facts<'_>) -> Verdict {
             }
         }
         Action::Deactivate if operation.cause() == Cause::LeftScope => {
-            let one_left = one
-                .is_some_and(|anchor| facts.entitled.contains(anchor) && facts.may_be_a_member(anchor));
+            let one_left =
+                one.is_some_and(|anchor| facts.entitled.contains(anchor) && facts.may_be_a_member(anchor));
             if one_left || !facts.world.assignments.complete {
                 return wrong("somebody is made inactive who may still be entitled");
             }

@@ -246,7 +246,7 @@ impl Small {
 }
 
 /// A world without anybody: leavers are deactivated and their groups deleted, so that every kind of removal can come up.
-fn base() -> World {
+pub fn base() -> World {
     let name =
         AttributeRule { matching: Matching::NfkcCasefold, unique: true, required: true, multi_valued: false };
     let map = |target: &str, from: &str| Mapping {

@@ -10,6 +10,13 @@ pub struct Instant {
     waited: AtomicU64,
 }
 
+impl Instant {
+    /// Seconds that were to be waited in all.
+    pub fn waited(&self) -> u64 {
+        self.waited.load(Ordering::SeqCst)
+    }
+}
+
 #[async_trait::async_trait]
 impl Timer for Instant {
     async fn sleep(&self, wait: Duration) {

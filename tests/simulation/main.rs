@@ -14,6 +14,8 @@ mod exhaustive;
 mod fleet;
 mod instant;
 mod loose;
+mod matrix_source;
+mod matrix_store;
 mod run;
 mod shrink;
 mod trouble;
@@ -151,6 +153,62 @@ fn all_worlds_of_two_users_and_two_groups_survive_a_crash_at_every_point() {
 fn worlds_of_two_users_and_three_groups_survive_a_crash_at_every_point() {
     // rules E1, E3, E4, E5, C2, C3, X4, P4
     small_worlds(3, step(1) * 10_000_019);
+}
+
+#[test]
+fn every_fault_of_a_source_is_met_on_every_page_of_users_groups_and_lists() {
+    // rules C1, C2, C3, C4, C6, M5, S1, E9
+    use matrix_source::{FAULTS, WHATS, WHERES, impossible, run};
+    let (mut covered, mut without, mut empty, mut wrong) = (0, 0, Vec::new(), Vec::new());
+    for fault in 1..=FAULTS {
+        for (what, at) in WHATS.into_iter().flat_map(|what| WHERES.map(|at| (what, at))) {
+            if impossible(fault, what, at).is_some() {
+                without += 1;
+                continue;
+            }
+            let verdicts =
+                (0..200).filter_map(|seed| run(fault, what, at, seed).map(|verdict| (seed, verdict)));
+            let verdicts: Vec<_> = verdicts.take(12).collect();
+            if verdicts.is_empty() {
+                empty.push(format!("SF-{fault} {what:?} {at:?}"));
+            }
+            covered += usize::from(!verdicts.is_empty());
+            let bad = verdicts.into_iter().filter_map(|(seed, verdict)| Some((seed, verdict.err()?)));
+            wrong.extend(bad.map(|(seed, bad)| format!("SF-{fault} {what:?} {at:?}, seed {seed}: {bad}")));
+        }
+    }
+    wrong.iter().for_each(|wrong| println!("{wrong}"));
+    println!("source faults: {covered} cells covered, {without} impossible, of {}", FAULTS * 9);
+    assert!(wrong.is_empty() && empty.is_empty(), "{} wrong, empty: {empty:?}", wrong.len());
+    assert_eq!(covered + without, FAULTS as usize * 9);
+}
+
+#[test]
+fn every_fault_of_a_store_is_met_by_every_kind_of_operation_at_every_place() {
+    // rules X1, X2, X3, X4, P7, C5, J4, M1, M6
+    use matrix_source::WHERES;
+    use matrix_store::{FAULTS, OPS, impossible, run};
+    let (mut covered, mut without, mut empty, mut wrong) = (0, 0, Vec::new(), Vec::new());
+    for fault in 1..=FAULTS {
+        for (op, at) in OPS.into_iter().flat_map(|op| WHERES.map(|at| (op, at))) {
+            match (impossible(fault, op), run_if(impossible(fault, op).is_none(), || run(fault, op, at))) {
+                (Some(_), _) => without += 1,
+                (None, None) => empty.push(format!("WF-{fault} {op:?} {at:?}")),
+                (None, Some(verdict)) => {
+                    covered += 1;
+                    wrong.extend(verdict.err().map(|bad| format!("WF-{fault} {op:?} {at:?}: {bad}")));
+                }
+            }
+        }
+    }
+    wrong.iter().for_each(|wrong| println!("{wrong}"));
+    println!("store faults: {covered} cells covered, {without} impossible, of {}", FAULTS * 24);
+    assert!(wrong.is_empty() && empty.is_empty(), "{} wrong, empty: {empty:?}", wrong.len());
+    assert_eq!(covered + without, FAULTS as usize * 24);
+}
+
+fn run_if<T>(really: bool, run: impl FnOnce() -> Option<T>) -> Option<T> {
+    if really { run() } else { None }
 }
 
 #[test]

@@ -131,6 +131,10 @@ impl<S: IdentityStore> Faulty<S> {
                 self.single(item.write()).await?;
                 panic!("a store that panics on order");
             }
+            Some(WriteFault::AnswerWith(id)) => {
+                self.single(item.write()).await?;
+                item.answer(Ok(Written::created(id)));
+            }
             Some(WriteFault::Twice) => {
                 self.single(item.write()).await?;
                 self.answer(item).await?;

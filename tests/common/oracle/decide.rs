@@ -54,7 +54,7 @@ pub fn decide(
     after.observe(&view, &records, now);
     let due = after.due(&view, &records);
     settle(&view, &mut records, &due);
-    stay_cut_off(&view, &mut records, &after);
+    stay_cut_off(&view, &mut records, memory);
 
     let users = writes::writes(&view, &records, Kind::User, &mut after, &mut diagnostics);
     let groups = writes::writes(&view, &records, Kind::Group, &mut after, &mut diagnostics);
