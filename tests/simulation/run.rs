@@ -87,6 +87,44 @@ impl<'e> Case<'e> {
         Ok(())
     }
 
+    /// Every read fault at every page.
+    pub fn every_read(&self, seen: &mut Seen) -> Verdict {
+        let expected = decide(&self.world);
+        let calls =
+            [Call::SourceUsers, Call::SourceGroups, Call::StoreUsers, Call::StoreGroups, Call::Assignments];
+        let faults = [
+            ReadFault::Fail(ErrorKind::Transient),
+            ReadFault::Partial,
+            ReadFault::Cut,
+            ReadFault::Lose,
+            ReadFault::Repeat,
+            ReadFault::Endless,
+            ReadFault::Hang,
+        ];
+        for (call, fault) in calls.into_iter().flat_map(|call| faults.map(|fault| (call, fault))) {
+            for page in 0..4 {
+                let trouble = Trouble::Read(call, page, fault);
+                self.with(trouble, &expected, seen).map_err(|what| format!("{trouble:?}: {what}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever somebody else may do, at every await point of the apply, and other runners in many orders of turns.
+    pub fn every_event(&self, seen: &mut Seen) -> Verdict {
+        let expected = decide(&self.world);
+        let straight = self.with(Trouble::None, &expected, seen)?;
+        let steps = (0..straight.polls).flat_map(|at| {
+            let who = at as u64 * 7 + self.seed;
+            [Trouble::SignIn(at, who), Trouble::Edit(at, who)]
+        });
+        let others = (0..40).flat_map(|turns| [Trouble::SecondRunner(turns), Trouble::Reassign(turns)]);
+        for trouble in steps.chain(others) {
+            self.with(trouble, &expected, seen).map_err(|what| format!("{trouble:?}: {what}"))?;
+        }
+        Ok(())
+    }
+
     /// A crash before each write, and with it after each one before.
     pub fn every_crash(&self, seen: &mut Seen) -> Verdict {
         let expected = decide(&self.world);
