@@ -15,7 +15,8 @@ pub struct Knobs {
     pub users: usize,
     /// Living groups.
     pub groups: usize,
-    /// Levels of groups under groups: 1 is no nesting. A chain of this length is always there, where there are groups enough.
+    /// Levels of groups under groups: 1 is no nesting. A chain of this length is always there, where there are groups
+    /// enough.
     pub depth: usize,
     /// Most users that are direct members of one group.
     pub most_members: usize,
