@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `Staff` is a directory (people and teams in vectors), `App` is an application's tables (accounts and roles), `Granted`
-//! is a list of teams that were given access. The program reconciles, applies, and reconciles again; then the conformance suite
-//! checks all that the engine relies on: pages, `AlreadyExists`, `Conflict`, answers in their slots.
+//! is a list of teams that were given access. The program reconciles, applies, and reconciles again; then the
+//! conformance suite checks all that the engine relies on: pages, `AlreadyExists`, `Conflict`, answers in their slots.
 //!
 //! Exit code 0: every check passed. 1: one did not.
 

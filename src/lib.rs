@@ -153,7 +153,7 @@
 //! |---|---|---|
 //! | `ldif` | `adapter::ldif`: a source that reads directory exports (RFC 2849) | base64 |
 //! | `sqlite` | `adapter::sqlite`: a store and an assignment set in one file | rusqlite, SQLite compiled in |
-//! | `testing` | `testing`: for the tests of hosts and adapters: faults on order, generated directories, conformance suites for one's own adapters | nothing |
+//! | `testing` | `testing`: faults on order, generated directories, conformance suites for adapters of one's own | nothing |
 //!
 //! None is on by default, and features only add.
 //!

@@ -1,5 +1,5 @@
-//! The conformance suites over the adapters of this crate, and over adapters that are wrong on purpose: each of those has to be
-//! found out by the check that is meant for it.
+//! The conformance suites over the adapters of this crate, and over adapters that are wrong on purpose: each of those
+//! has to be found out by the check that is meant for it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
 

@@ -39,8 +39,8 @@ impl From<crate::AdapterError> for BuildError {
 
 /// Makes the stores that [`store`](super::store) checks: a fresh, empty one each time.
 ///
-/// A closure without arguments is one already: `|| Ok(MyStore::new())`. Whoever can do more for the suite writes the trait out;
-/// what is left at its default makes some checks not applicable, and nothing else.
+/// A closure without arguments is one already: `|| Ok(MyStore::new())`. Whoever can do more for the suite writes the
+/// trait out; what is left at its default makes some checks not applicable, and nothing else.
 #[async_trait]
 pub trait StoreBuilder: Send + Sync {
     /// The store.
@@ -63,22 +63,22 @@ pub trait StoreBuilder: Send + Sync {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
-    /// A value that the store accepts for this attribute; another one for each number, with ASCII letters, all in lower case. For a
-    /// store that accepts certain values only (mail addresses, names without spaces). The default has no space and ends like a
-    /// mail address.
+    /// A value that the store accepts for this attribute; another one for each number, with ASCII letters, all in lower
+    /// case. For a store that accepts certain values only (mail addresses, names without spaces). The default has no
+    /// space and ends like a mail address.
     fn value(&self, kind: Kind, attribute: &str, number: usize) -> String {
         let _ = kind;
         format!("{}-{number}@example.com", attribute.to_ascii_lowercase())
     }
 
-    /// How many records of a kind need more than one page. Where that is expensive, a store with small pages is a good one to
-    /// check.
+    /// How many records of a kind need more than one page. Where that is expensive, a store with small pages is a good
+    /// one to check.
     fn many(&self) -> usize {
         250
     }
 
-    /// Puts a record into the store that somebody else made: without an external id, and with these values. A user may be one whom
-    /// an administrator has locked.
+    /// Puts a record into the store that somebody else made: without an external id, and with these values. A user may
+    /// be one whom an administrator has locked.
     ///
     /// # Errors
     ///
@@ -123,8 +123,8 @@ pub struct Unmanaged {
 
 /// Makes the sources that [`source`](super::source) checks: one that holds what a description says.
 ///
-/// A closure is one already: `|directory: &Directory| Ok(MySource::of(directory))`. A source that reads a file gets the description
-/// written into a file; a live directory is filled by its own means.
+/// A closure is one already: `|directory: &Directory| Ok(MySource::of(directory))`. A source that reads a file gets the
+/// description written into a file; a live directory is filled by its own means.
 #[async_trait]
 pub trait SourceBuilder: Send + Sync {
     /// The source.

@@ -1,8 +1,8 @@
 //! Conformance suites: whether your own store, source or assignment set keeps the contract of its trait.
 //!
-//! You write one builder: how a fresh, empty adapter is made. One call runs all checks, each on an adapter of its own, chosen by
-//! what the adapter declares, and answers a [`Report`]. Each failure says what was expected, what came, and what it would cost
-//! in production, with the rule that is at risk.
+//! You write one builder: how a fresh, empty adapter is made. One call runs all checks, each on an adapter of its own,
+//! chosen by what the adapter declares, and answers a [`Report`]. Each failure says what was expected, what came, and
+//! what it would cost in production, with the rule that is at risk.
 //!
 //! # Testing your own store
 //!
@@ -64,9 +64,9 @@
 //!
 //! # Sources and assignment sets
 //!
-//! A source is only read, so its builder gets what it shall hold: a [`Directory`](super::Directory) as plain data. A builder of LDAP
-//! sources writes it into a test server, one of exports into a file. What a make of source cannot hold it says with
-//! [`BuildError::cannot`], or beforehand in its [`Vocabulary`](super::Vocabulary).
+//! A source is only read, so its builder gets what it shall hold: a [`Directory`](super::Directory) as plain data. A
+//! builder of LDAP sources writes it into a test server, one of exports into a file. What a make of source cannot hold
+//! it says with [`BuildError::cannot`], or beforehand in its [`Vocabulary`](super::Vocabulary).
 //!
 //! ```
 //! use identity_sync::memory::{MemoryAssignments, MemoryDirectory};
@@ -92,8 +92,8 @@
 //! * Faults of the network and of the other side: [`Faulty`](super::Faulty) makes those, to test a host with.
 //! * What the builder cannot make. A report names the checks that were not applicable; it conforms in spite of them.
 //!
-//! While a suite reads, nothing changes, so it is stricter here than the contracts are: a source may give a row twice in a directory that
-//! is being written to, but where all stands still that is a fault of its paging.
+//! While a suite reads, nothing changes, so it is stricter here than the contracts are: a source may give a row twice
+//! in a directory that is being written to, but where all stands still that is a fault of its paging.
 //!
 //! A panic of an adapter fails the check at hand, and the next one runs; with `panic = "abort"` it ends the process.
 
@@ -109,18 +109,18 @@ mod turns;
 pub use builder::{AssignmentBuilder, BuildError, SourceBuilder, StoreBuilder, Unmanaged};
 pub use report::{Check, Failure, Report, Verdict};
 
-/// Checks a store: some sixty demands of the contract of [`IdentityStore`](crate::IdentityStore), each on a fresh one.
+/// Checks a store: some seventy demands of the contract of [`IdentityStore`](crate::IdentityStore), each on a fresh one.
 ///
-/// The number of writes is linear in [`StoreBuilder::many`] and in what the store declares for a batch and for the members of a write, up
-/// to 1,000 each.
+/// The number of writes is linear in [`StoreBuilder::many`] and in what the store declares for a batch and for the
+/// members of a write, up to 1,000 each.
 pub async fn store<B: StoreBuilder>(builder: &B) -> Report {
     store::suite(builder).await
 }
 
 /// Checks a source: some forty demands of the contract of [`DirectorySource`](crate::DirectorySource), each on a fresh one.
 ///
-/// The number of objects is linear in [`SourceBuilder::many`] and [`SourceBuilder::long_list`]; of anchors asked for at once, in what
-/// the source declares, up to 20,000.
+/// The number of objects is linear in [`SourceBuilder::many`] and [`SourceBuilder::long_list`]; of anchors asked for at
+/// once, in what the source declares, up to 20,000.
 pub async fn source<B: SourceBuilder>(builder: &B) -> Report {
     source::suite(builder).await
 }

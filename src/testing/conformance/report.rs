@@ -29,8 +29,8 @@ pub enum Verdict {
     Passed,
     /// It does not.
     Failed(Failure),
-    /// Nobody can tell, for this reason: the adapter declares that it cannot do such a thing, or the builder cannot make what
-    /// the check needs.
+    /// Nobody can tell, for this reason: the adapter declares that it cannot do such a thing, or the builder cannot
+    /// make what the check needs.
     NotApplicable(String),
 }
 
@@ -81,8 +81,8 @@ impl Report {
         })
     }
 
-    /// The checks about which nothing was learned, each with the reason. Look at them once: a builder that can make more leaves
-    /// fewer.
+    /// The checks about which nothing was learned, each with the reason. Look at them once: a builder that can make
+    /// more leaves fewer.
     pub fn not_applicable(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.checks.iter().filter_map(|check| match &check.verdict {
             Verdict::NotApplicable(reason) => Some((check.name, reason.as_str())),

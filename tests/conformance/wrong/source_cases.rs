@@ -96,9 +96,8 @@ fn a_fault_is_found_out_by_its_own_checks_and_by_no_others() {
     assert_eq!(crate::failed(&report(Wrong::DisabledAsEnabled)).len(), 3); // its own, a generated directory, a change
     let alone =
         [Wrong::AnswersInOrder, Wrong::BusyForEver, Wrong::OwnPage, Wrong::ListsCut, Wrong::ForeignAsOther];
-    for wrong in alone {
-        assert_eq!(crate::failed(&report(wrong)).len(), 1, "{wrong:?}: {}", report(wrong));
-    }
+    let also: Vec<_> = alone.iter().map(|&wrong| (wrong, crate::failed(&report(wrong)))).collect();
+    assert!(also.iter().all(|(_, failed)| failed.len() == 1), "{also:?}");
 }
 
 #[test]

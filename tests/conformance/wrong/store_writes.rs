@@ -96,7 +96,9 @@ impl Bent {
                     .map(|member| member.as_str().to_owned())
                     .filter(|member| state.users.contains_key(member))
                     .collect();
-                state.groups.get_mut(id.as_str())?.members.extend(good);
+                if good.len() < members.len() {
+                    state.groups.get_mut(id.as_str())?.members.extend(good);
+                }
                 None
             }
             (Wrong::AdoptOverwrites, Write::Adopt { kind, id, external_id, .. }) => {
