@@ -1,8 +1,11 @@
 //! An approval is for what was shown, and for nothing that only looks like it (rule D5).
 
-use identity_sync::{AccountState, Adoption, Guards, Kind, Limit, OnTrip, PlanError, ReconcileError};
+use identity_sync::{
+    AccountState, Adoption, Guards, Kind, Limit, OnTrip, PlanError, ReconcileError, Timestamp,
+};
 use pretty_assertions::assert_eq;
 
+use crate::lines::DAY;
 use crate::timeline::Timeline;
 use crate::world::{World, capabilities, record};
 
@@ -216,4 +219,54 @@ fn an_approval_for_another_issuer_or_store_is_refused() {
             other => panic!("{to}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_approval_lasts_a_year_and_a_day_and_not_a_second_more() {
+    // rule D5
+    for (later, runs) in [(366 * DAY, 1), (366 * DAY + 1, 0)] {
+        let mut t = newcomer();
+        t.approvals = vec![t.held_file().approve()];
+        t.now += later;
+        assert_eq!(t.plan().len(), runs, "{later}");
+    }
+}
+
+#[test]
+fn what_is_held_or_was_approved_under_a_wrong_time_is_put_right_with_it() {
+    // rules D5, D7
+    let mut t = newcomer();
+    t.now = 1_000 * DAY;
+    t.look();
+    assert_eq!((t.state.held(), t.state.causes()), (1, 0));
+    t.now = DAY;
+    t.state.accept_time(Timestamp(DAY));
+    assert_eq!(t.plan().held().next().unwrap().since, Timestamp(DAY));
+    // Approved and used under the wrong time; then the record is lost, and the same create is held again.
+    let mut t = newcomer();
+    t.now = 1_000 * DAY;
+    t.approvals = vec![t.held_file().approve()];
+    assert_eq!(t.run().len(), 1);
+    let id = t.id("ada");
+    t.store.state().users.remove(&id);
+    t.now = DAY;
+    t.state.accept_time(Timestamp(DAY));
+    assert_eq!(t.plan().held().len(), 1);
+    t.days(1);
+    t.approvals = vec![t.held_file().approve()];
+    assert_eq!((t.plan().len(), t.plan().held().len()), (1, 0));
+}
+
+#[test]
+fn a_held_set_and_its_approval_say_how_much_they_hold() {
+    // rule D5
+    let t = newcomer();
+    let held = t.held_file();
+    assert_eq!((held.len(), held.is_empty()), (1, false));
+    assert_eq!((held.approve().len(), held.approve().is_empty()), (1, false));
+    assert_eq!(format!("{:?}", held.approve()), "Approval(1 operations and members, shown at 0)");
+    let nothing = held.only(|_| false);
+    assert_eq!((nothing.len(), nothing.is_empty()), (0, true));
+    assert_eq!((nothing.approve().len(), nothing.approve().is_empty()), (0, true));
+    assert_eq!(t.plan().held().len(), 1);
 }
