@@ -266,3 +266,13 @@ fn a_partial_read_of_the_members_of_one_group_gives_no_plan() {
     let error = w.plan_on(&HalfTheMembers(&w.store)).unwrap_err();
     assert_eq!(error.to_string(), "the store was not read whole: half of them");
 }
+
+#[test]
+fn a_group_that_is_out_of_use_cannot_be_emptied_where_nobody_lists_its_members() {
+    // rules C5, C7, D1
+    let mut w = unlisted();
+    w.assign("ada bob");
+    w.unassign("staff");
+    w.options.groups.left_scope = Deprovision::Deactivate;
+    assert_eq!(w.lines(), ["kept group staff", "blocked group staff: MembersUnlisted"]);
+}

@@ -246,3 +246,42 @@ fn what_was_spent_in_a_wrong_time_leaves_the_window_a_day_after_it_was_put_right
     t.now += 1;
     assert_eq!(t.plan().held().len(), 0);
 }
+
+#[test]
+fn adoptions_are_spent_and_what_failed_is_not() {
+    // rules D4, M3, X1
+    use crate::faulty::{Fault, Scripted};
+    let mut store = crate::world::capabilities();
+    store.adoption = identity_sync::Adoption::Supported;
+    let mut w = World::with_store(store);
+    w.options.soft_match.users.insert("userName".into());
+    w.options.guards = guards(|guards| {
+        guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+        guards.adoptions = Some(Limit::new(Some(1), 100, 1));
+        guards.user_deletes = Some(Limit::new(Some(1), 100, 1));
+    });
+    w.users("a b c");
+    w.assign("a b c");
+    let mut t = Timeline::start(w);
+    for name in ["x", "y"] {
+        t.put(identity_sync::Kind::User, name, crate::world::record(&[("userName", name)]));
+    }
+    t.users("x");
+    t.assign("x");
+    assert_eq!(t.run(), ["adopt user x as x (Matched)"]);
+    t.users("y");
+    t.assign("y");
+    assert_eq!((t.plan().len(), t.plan().held().len()), (0, 1));
+    assert_eq!(t.lines()[0], "limit Adoptions: 1 + 1 > 1 of 3");
+    // A delete that the store refuses takes nothing from what may be deleted.
+    t.unassign("y");
+    t.hide("y");
+    t.delete("a");
+    let plan = t.plan();
+    let store = Scripted::new(&t.store, [(0, Fault::Refuse(identity_sync::ErrorKind::Invalid))]);
+    let (options, host) = (identity_sync::ApplyOptions::default(), identity_sync::Host::default());
+    let report = pollster::block_on(identity_sync::apply(&plan, &store, &options, &host)).unwrap();
+    assert_eq!(report.applied(), 0);
+    t.state = report.run;
+    assert_eq!(t.lines()[0], "delete user a (DeletedInSource)");
+}
