@@ -64,7 +64,8 @@ fn lists_that_go_on_between_those_of_others_are_put_together() {
     page.group("other").attribute("cn", "other").member("bob").unresolved("CN=Two", MemberKind::Unknown);
     source.groups(&page).unwrap();
     page.clear();
-    assert!(page.is_empty() && page.len() == 0);
+    assert!(page.is_empty());
+    assert_eq!(page.len(), 0);
     page.group("staff").member("bob").unresolved("CN=Three", MemberKind::Group).members_complete();
     page.group("other").members_complete();
     assert!(!page.is_empty());
@@ -190,13 +191,12 @@ fn rows_of_a_group_that_differ_in_any_part_of_their_lists_are_not_one() {
     assert!(removes(|page| row(page, &whole), |page| row(page, &whole)), "equal rows are one");
     for (number, other) in other.into_iter().enumerate() {
         for turned in [false, true] {
-            let (first, second): (&dyn Fn(&mut GroupPage), &dyn Fn(&mut GroupPage)) =
-                (&|page| row(page, &whole), &|page| row(page, other));
-            let (first, second) = if turned { (second, first) } else { (first, second) };
+            let fills: [&dyn Fn(&mut GroupPage); 2] = [&|page| row(page, &whole), &|page| row(page, other)];
+            let order = if turned { [1, 0] } else { [0, 1] };
             let mut source = source_of(&["ada", "bob", "kim"]);
-            for fill in [first, second] {
+            for which in order {
                 let mut page = GroupPage::default();
-                fill(&mut page);
+                fills[which](&mut page);
                 source.groups(&page).unwrap();
             }
             source.groups_end(Completeness::Complete);
@@ -283,13 +283,13 @@ fn an_unreadable_attribute_changes_nothing_and_too_many_make_the_row_useless() {
         source.groups_end(Completeness::Complete);
         changes(planned(source, &empty_store()))
     };
-    let created = "create user ada [title=x userName=ada] (Entitled)".to_owned();
-    assert_eq!(made(&|_| ()), [created.clone()]);
+    let created = "create user ada [title=x userName=ada] (Entitled)";
+    assert_eq!(made(&|_| ()), [created]);
     assert_eq!(
         made(&|row| {
             row.unreadable("mail");
         }),
-        [created.clone()]
+        [created]
     );
     let most = Limits::default().attributes_per_object;
     let unreadable = |count: usize| {
@@ -299,7 +299,7 @@ fn an_unreadable_attribute_changes_nothing_and_too_many_make_the_row_useless() {
             }
         }
     };
-    assert_eq!(made(&unreadable(most - 2)), [created.clone()]);
+    assert_eq!(made(&unreadable(most - 2)), [created]);
     assert_eq!(made(&unreadable(most - 1)), [""; 0]);
     let long = "x".repeat(Limits::default().id_bytes + 1);
     assert_eq!(
@@ -332,8 +332,13 @@ fn a_store_that_lists_a_record_twice_or_without_an_id_was_not_read_whole() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(refused(&|page| drop(page.user("ada"))), "the same record came twice");
-    assert_eq!(refused(&|page| drop(page.user(""))), "a record without an id was read");
+    let row = |id: &'static str| {
+        move |page: &mut StoredUserPage| {
+            page.user(id);
+        }
+    };
+    assert_eq!(refused(&row("ada")), "the same record came twice");
+    assert_eq!(refused(&row("")), "a record without an id was read");
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_protected_group_whose_list_changes_is_a_finding_both_ways() {
     let note = format!("note: protected group {} (staff) is left alone", w.id("staff"));
     assert_eq!(w.lines(), NOTHING);
     w.edit_group("staff").members("ada");
-    assert_eq!(w.lines(), [note.clone()]);
+    assert_eq!(w.lines(), [note.as_str()]);
     w.edit_group("staff").members("ada bob");
     w.options.protected.anchors.clear();
     w.users("kim");

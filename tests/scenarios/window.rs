@@ -290,9 +290,10 @@ fn adoptions_are_spent_and_what_failed_is_not() {
 fn every_limit_counts_over_the_runs_of_its_window() {
     // rule D4
     use identity_sync::{AccountState, Guards, LimitName};
+    type Set = fn(&mut Guards, Option<Limit>);
     type Change = fn(&mut Timeline, &str);
     let one = Some(Limit::new(Some(1), 100, 1));
-    let cases: [(LimitName, fn(&mut Guards, Option<Limit>), Change, [&str; 2]); 7] = [
+    let cases: [(LimitName, Set, Change, [&str; 2]); 7] = [
         (
             LimitName::UserDeletes,
             |guards, limit| guards.user_deletes = limit,
