@@ -308,3 +308,24 @@ fn a_limit_over_several_runs_names_what_was_done_in_its_window() {
     let limit = "limit 1: user deletes: 1 planned, 1 done in the last 2days, 1 allowed of 3\n";
     assert!(text.contains(limit), "{text}");
 }
+
+#[test]
+fn causes_and_reasons_can_be_shown_alone_and_members_counted() {
+    // rules P5, C7, P8
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.assign("staff");
+    let plan = w.plan();
+    let members = plan.operations().find_map(|operation| match operation.action() {
+        identity_sync::Action::AddMembers(members) => Some((members, operation.cause())),
+        _ => None,
+    });
+    let (members, cause) = members.unwrap();
+    assert_eq!((members.len(), members.is_empty(), cause.to_string().as_str()), (2, false, "entitled"));
+    w.sync();
+    w.edit_group("staff").members("ada").partial();
+    let plan = w.plan();
+    let because = plan.blocked().next().unwrap().because;
+    assert_eq!(because.to_string(), "the member list, or one below, is incomplete");
+}

@@ -360,3 +360,87 @@ fn of_two_records_that_hold_a_value_the_least_is_named_in_any_order() {
         assert!(lines.contains(&finding), "{lines:?}");
     }
 }
+
+#[test]
+fn a_user_without_a_usable_anchor_makes_the_read_of_users_partial() {
+    // rules S1, C2
+    let long = "x".repeat(Limits::default().id_bytes + 1);
+    for anchor in ["", long.as_str(), "unidentified"] {
+        let mut source = source_of(&["bob", "kim"]);
+        let mut page = UserPage::default();
+        page.user("ada").active(true).attribute("userPrincipalName", "ada");
+        match anchor {
+            "unidentified" => page.unidentified(),
+            // What is meant for it must not land in the row before.
+            _ => {
+                page.user(anchor).active(false).attribute("title", "somebody else's");
+            }
+        }
+        source.users(&page).unwrap();
+        source.groups_end(Completeness::Complete);
+        let mut store = store();
+        let mut users = StoredUserPage::default();
+        users.user("old").external_id(CORP, "old").version("1").attribute("userName", "old");
+        store.users(&users).unwrap();
+        let store = store.finish(Completeness::Complete);
+        let mut options = Options::for_issuer(CORP);
+        options.absence_is_proof = true;
+        options.allow_empty.groups = true;
+        let assigned = ["ada", "bob", "kim"].map(|a| Principal::External(ExternalId::new(CORP, a)));
+        let source = source.finish();
+        assert_eq!(source.users(), 3);
+        let found = plan(&source, &store, &Assignments::complete(assigned), &options, &Run::default());
+        let changes = changes(lines(&found.unwrap().plan));
+        assert!(changes.contains(&"blocked user old: DeletionUnproven".to_owned()), "{anchor}: {changes:?}");
+        assert!(!changes.iter().any(|line| line.contains("ada")), "{anchor}: {changes:?}");
+    }
+}
+
+#[test]
+fn a_user_is_active_or_not_as_the_page_says() {
+    // rule A5
+    for (active, expected) in
+        [(true, "create user ada [userName=ada]"), (false, "create user ada inactive [userName=ada]")]
+    {
+        let mut source = source_of(&[]);
+        let mut page = UserPage::default();
+        page.user("ada").active(active).attribute("userPrincipalName", "ada");
+        source.users(&page).unwrap();
+        source.groups_end(Completeness::Complete);
+        assert_eq!(changes(planned(source, &empty_store())), [format!("{expected} (Entitled)")]);
+    }
+}
+
+#[test]
+fn what_a_group_row_says_of_its_attributes_counts_as_for_users() {
+    // rules A2, S1
+    let made = |fill: &dyn Fn(&mut identity_sync::GroupRow<'_>)| {
+        let mut source = source_of(&[]);
+        let mut page = GroupPage::default();
+        let mut row = page.group("staff");
+        row.attribute("cn", "staff").optional("description", Some("x")).optional("info", None);
+        fill(&mut row);
+        row.members_complete();
+        source.groups(&page).unwrap();
+        source.groups_end(Completeness::Complete);
+        changes(planned(source, &empty_store()))
+    };
+    let created = "create group staff [description=x displayName=staff] (Entitled)";
+    assert_eq!(made(&|_| ()), [created]);
+    assert_eq!(made(&|row| drop_unit(row.unreadable("info"))), [created]);
+    let unread = made(&|row| drop_unit(row.unreadable("description")));
+    assert_eq!(unread, ["create group staff [displayName=staff] (Entitled)"]);
+    let most = Limits::default();
+    let (long, large) = ("x".repeat(most.id_bytes + 1), "x".repeat(most.value_bytes + 1));
+    assert_eq!(made(&|row| drop_unit(row.attribute("info", &large))), [""; 0]);
+    assert_eq!(made(&|row| drop_unit(row.attribute(&long, "x"))), [""; 0]);
+    assert_eq!(made(&|row| drop_unit(row.unreadable(&long))), [""; 0]);
+    // Whatever follows does not make it sound again.
+    assert_eq!(
+        made(&|row| drop_unit(row.attribute("info", &large).attribute("info", "x").unreadable("info"))),
+        [""; 0]
+    );
+}
+
+/// A row goes on; the closure ends here.
+fn drop_unit(_: &mut identity_sync::GroupRow<'_>) {}
