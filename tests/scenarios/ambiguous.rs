@@ -87,3 +87,41 @@ fn who_carries_two_anchors_and_lost_one_is_not_said_to_be_entitled_by_it() {
     assert_eq!(w.assigned.principals.len(), 1);
     assert_eq!(ExternalId::new(CORP, "ada").value.as_str(), "ada");
 }
+
+#[test]
+fn a_gone_anchor_or_one_that_is_no_principal_of_a_record_hides_nobody() {
+    // rules M5, E9
+    for gone in [true, false] {
+        let mut w = World::new();
+        w.users("ada kim");
+        w.group("one", "ada");
+        w.assign("one ada kim");
+        for anchor in ["ada", "kim"] {
+            w.record(Kind::User, anchor, anchor, &[("userName", anchor)]);
+        }
+        w.record(Kind::Group, "g", "one two", &[("displayName", "one")]);
+        w.put_member("g", "ada");
+        w.put_member("g", "kim");
+        w.source.answers.insert("two".to_owned(), identity_sync::Existence::Unknown);
+        assert!(w.plan().is_empty(), "nobody knows what the other anchor has");
+        let answer = match gone {
+            true => identity_sync::Existence::Gone,
+            false => identity_sync::Existence::Exists { kind: identity_sync::MemberKind::Other },
+        };
+        w.source.answers.insert("two".to_owned(), answer);
+        assert_eq!(changes(&w), ["remove one: kim (NoPath)"]);
+    }
+}
+
+#[test]
+fn two_records_of_one_group_are_said_to_be_just_that() {
+    // rule M5
+    let mut w = World::new();
+    w.group("staff", "");
+    w.assign("staff");
+    w.record(Kind::Group, "g1", "staff", &[("displayName", "one")]);
+    w.record(Kind::Group, "g2", "staff", &[("displayName", "two")]);
+    let finding = "note: ambiguous: staff: more than one store record carries it";
+    assert!(w.lines().contains(&finding.to_owned()), "{:?}", w.lines());
+    assert!(w.lines().iter().all(|line| line == finding), "{:?}", w.lines());
+}

@@ -1,8 +1,11 @@
 //! An approval is for what was shown, and for nothing that only looks like it (rule D5).
 
-use identity_sync::{AccountState, Adoption, Guards, Kind, Limit, OnTrip, PlanError, ReconcileError};
+use identity_sync::{
+    AccountState, Adoption, Guards, Kind, Limit, OnTrip, PlanError, ReconcileError, Timestamp,
+};
 use pretty_assertions::assert_eq;
 
+use crate::lines::DAY;
 use crate::timeline::Timeline;
 use crate::world::{World, capabilities, record};
 
@@ -69,7 +72,7 @@ fn settled() -> Timeline {
     let mut w = World::new();
     w.users("ada bob");
     for anchor in ["ada", "bob"] {
-        w.edit(anchor).set("title", "x").set("department", "x");
+        w.edit(anchor).set("title", "x").set("department", "x").set("company", "x");
     }
     w.group("staff", "ada bob");
     w.assign("staff ada bob");
@@ -148,6 +151,12 @@ fn an_update_that_clears_another_attribute_or_changes_more_is_held() {
     });
     let line = "held by [0]: update user ada [emails:  -> new@x, department: x -> ] (Changed)";
     assert_eq!((runs, held), (vec![], vec![line.to_owned()]));
+    // The same old value of another attribute, in the same place.
+    let (runs, held) = approved_then(start(), |t| {
+        t.edit("ada").set("title", "x").unset("company");
+    });
+    let line = "held by [0]: update user ada [emails:  -> new@x, organization: x -> ] (Changed)";
+    assert_eq!((runs, held), (vec![], vec![line.to_owned()]));
     let (runs, held) = approved_then(start(), |t| {
         t.edit("ada").set("mail", "other@x");
     });
@@ -216,4 +225,93 @@ fn an_approval_for_another_issuer_or_store_is_refused() {
             other => panic!("{to}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_approval_lasts_a_year_and_a_day_and_not_a_second_more() {
+    // rule D5
+    for (later, runs) in [(366 * DAY, 1), (366 * DAY + 1, 0)] {
+        let mut t = newcomer();
+        t.approvals = vec![t.held_file().approve()];
+        t.now += later;
+        assert_eq!(t.plan().len(), runs, "{later}");
+    }
+}
+
+#[test]
+fn what_is_held_or_was_approved_under_a_wrong_time_is_put_right_with_it() {
+    // rules D5, D7
+    let mut t = newcomer();
+    t.now = 1_000 * DAY;
+    t.look();
+    assert_eq!((t.state.held(), t.state.causes()), (1, 0));
+    t.now = DAY;
+    t.state.accept_time(Timestamp(DAY));
+    assert_eq!(t.plan().held().next().unwrap().since, Timestamp(DAY));
+    // Approved and used under the wrong time; then the record is lost, and the same create is held again.
+    let mut t = newcomer();
+    t.now = 1_000 * DAY;
+    t.approvals = vec![t.held_file().approve()];
+    assert_eq!(t.run().len(), 1);
+    let id = t.id("ada");
+    t.store.state().users.remove(&id);
+    t.now = DAY;
+    t.state.accept_time(Timestamp(DAY));
+    assert_eq!(t.plan().held().len(), 1);
+    t.days(1);
+    t.approvals = vec![t.held_file().approve()];
+    assert_eq!((t.plan().len(), t.plan().held().len()), (1, 0));
+}
+
+#[test]
+fn a_held_set_and_its_approval_say_how_much_they_hold() {
+    // rule D5
+    let t = newcomer();
+    let held = t.held_file();
+    assert_eq!((held.len(), held.is_empty()), (1, false));
+    assert_eq!((held.approve().len(), held.approve().is_empty()), (1, false));
+    assert_eq!(format!("{:?}", held.approve()), "Approval(1 operations and members, shown at 0)");
+    let nothing = held.only(|_| false);
+    assert_eq!((nothing.len(), nothing.is_empty()), (0, true));
+    assert_eq!((nothing.approve().len(), nothing.approve().is_empty()), (0, true));
+    assert_eq!(t.plan().held().len(), 1);
+}
+
+#[test]
+fn under_abort_an_approved_swap_goes_ahead_of_what_was_not_approved() {
+    // rules D5, P6
+    let mut t = settled();
+    t.users("kim");
+    t.assign("kim");
+    t.options.guards = Guards::off();
+    t.run();
+    t.options.guards.user_deletes = NONE;
+    t.options.guards.on_trip = OnTrip::Abort;
+    t.edit("ada").set("userPrincipalName", "bob");
+    t.edit("bob").set("userPrincipalName", "ada");
+    t.delete("kim");
+    let held = t.held_file();
+    let updates: Vec<bool> = held.lines().unwrap().iter().map(|line| line.contains("update")).collect();
+    assert_eq!(updates.iter().filter(|update| **update).count(), 3, "{:?}", held.lines());
+    t.approvals = vec![held.only(|number| updates[number]).approve()];
+    let plan = t.plan();
+    assert_eq!((plan.len(), plan.held().len()), (3, 1), "{plan}");
+    assert!(plan.held().all(|held| held.operation.to_string().contains("delete user kim")), "{plan}");
+}
+
+#[test]
+fn an_approval_that_was_not_used_for_a_failed_write_may_be_used_again() {
+    // rules D5, X1
+    use crate::faulty::{Fault, Scripted};
+    let mut t = newcomer();
+    t.approvals = vec![t.held_file().approve()];
+    let plan = t.plan();
+    let store = Scripted::new(&t.store, [(0, Fault::Refuse(identity_sync::ErrorKind::Invalid))]);
+    let (options, host) = (identity_sync::ApplyOptions::default(), identity_sync::Host::default());
+    let report = pollster::block_on(identity_sync::apply(&plan, &store, &options, &host)).unwrap();
+    assert!(!report.is_success());
+    t.state = report.run;
+    assert_eq!((t.plan().len(), t.plan().held().len()), (1, 0));
+    assert_eq!(t.run().len(), 1);
+    assert!(t.plan().is_empty());
 }

@@ -121,3 +121,19 @@ fn an_empty_read_is_refused_with_a_canary_as_without() {
     t.edit_group("staff").members("");
     assert!(matches!(t.found(), Err(ReconcileError::Plan(PlanError::EmptySource { .. }))));
 }
+
+#[test]
+fn a_group_that_only_the_store_still_knows_was_not_read() {
+    // rule C6
+    let mut w = World::new();
+    w.users("ada");
+    w.group("staff", "ada bird");
+    w.group("bird", "");
+    w.assign("staff");
+    w.options.canaries.groups.insert("bird".into());
+    w.sync();
+    w.hide("bird");
+    let finding =
+        "note: group bird must be visible and was not read: the read of groups is taken for partial";
+    assert!(w.lines().contains(&finding.to_owned()), "{:?}", w.lines());
+}

@@ -1,9 +1,13 @@
 //! The plan for a person (rules P8, S2).
 
-use identity_sync::{ApplyOptions, Escaped, Guards, Host, Kind, Limit, Run, Sensitivity, apply, reconcile};
+use identity_sync::{
+    Adoption, ApplyOptions, Deprovision, Escaped, Guards, Host, Kind, Limit, Origin, Period, Run,
+    Sensitivity, Window, apply, reconcile,
+};
 use pollster::block_on;
 use pretty_assertions::assert_eq;
 
+use crate::timeline::Timeline;
 use crate::world::{World, record};
 
 #[test]
@@ -206,4 +210,122 @@ fn snapshots_rows_and_writes_show_no_value_in_debug() {
     assert!(!shown.contains("hunter"), "{shown}");
     let shown = format!("{:?} {:?}", builder.finish(), store.finish(identity_sync::Completeness::Complete));
     assert!(!shown.contains("hunter"), "{shown}");
+}
+
+#[test]
+fn escapes_can_be_told_from_what_they_stand_for() {
+    // rule P8
+    assert_eq!(Escaped("a\\n\n\r\tb").to_string(), "a\\\\n\\n\\r\\tb");
+}
+
+#[test]
+fn every_kind_of_operation_limit_and_pending_removal_has_its_line() {
+    // rules P8, D1, D4, J2, M3, A6
+    let mut store = crate::world::capabilities();
+    store.adoption = Adoption::Supported;
+    let mut w = World::with_store(store);
+    w.options.guards = Guards::off();
+    w.options.user_map.set("emails", "${proxyAddresses}").unwrap();
+    w.options.soft_match.groups.insert("displayName".into());
+    w.users("ada bob jit off leaver");
+    w.edit("ada").add("proxyAddresses", "a@x").add("proxyAddresses", "b@x").set("title", "x");
+    w.group("staff", "ada bob jit off");
+    w.group("old", "ada bob");
+    w.assign("staff old leaver");
+    let mut t = Timeline::start(w);
+    let (jit, off) = (t.id("jit"), t.id("off"));
+    t.store.state().users.get_mut(&jit).unwrap().origin = Some(Origin::Jit);
+    t.store.state().users.get_mut(&off).unwrap().active = false;
+    t.store.state().users.get_mut(&off).unwrap().deactivated_by = identity_sync::DeactivatedBy::Sync;
+    t.options.users.grace.deleted_in_source = Period::of_days(3);
+    t.options.groups.left_scope = Deprovision::Delete;
+    t.options.guards.removals_per_group = Some(Limit::new(Some(0), 0, 0));
+    t.options.guards.clears_per_attribute = Some(Limit::new(Some(0), 0, 0));
+    t.put(Kind::Group, "L", record(&[("displayName", "local")]));
+    t.group("local", "");
+    t.group("made", "");
+    t.users("late");
+    t.edit("late").disabled();
+    t.assign("local made late");
+    t.delete("leaver");
+    t.edit("ada").unset("proxyAddresses").add("proxyAddresses", "c@x").add("proxyAddresses", "b@x");
+    t.edit("bob").set("title", "chief");
+    t.unassign("old");
+    t.look();
+    t.edit("ada").unset("title");
+    t.edit_group("staff").members("ada jit off");
+    t.assign("bob");
+    t.look();
+    assert_eq!(
+        t.days(1).plan().to_string(),
+        "\
++ adopt group local [local] as record L (has no link, and is the only match)
+- delete group old [old], 2 members lose it (not entitled any more)
+~ update user bob [bob]; title: nothing → chief (changed in the source)
+~ update user jit [jit]; origin: sign-in → synced (signed in before, entitled now)
++ create user late [late] inactive; userName: late (entitled)
++ create group made [made]; displayName: made (entitled)
++ reactivate user off [off] (entitled and enabled)
+total: 1 adopted, 2 created, 2 updated, 1 deleted, 1 reactivated, 2 operations held
+limit 1: member removals of staff: 1 planned, 0 allowed of 4
+limit 2: cleared values title: 1 planned, 0 allowed of 1
+held by limit 1: - members of group staff [staff]: 1 (no path is left)
+    - user bob [bob]
+    held for 1day
+held by limit 2: ~ update user ada [ada]; emails: a@x, b@x → b@x, c@x; title: x → nothing (changed in the source)
+    held for 1day
+impact: gain access: 2 through group staff [staff]
+kept: user leaver [leaver]
+pending: delete user leaver [leaver] in 2days (deleted in the source)
+note: assignment resolves to nothing: corp:leaver
+"
+    );
+    // Approved after a day, it says so; what was held only now has not been held for any time.
+    t.approvals = vec![t.held_file().approve()];
+    let text = t.plan().to_string();
+    assert!(text.contains("x → nothing (changed in the source, approved, was held for 1day)"), "{text}");
+    assert!(
+        text.contains("- members of group staff [staff]: 1 (no path is left, approved, was held for 1day)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_limit_over_several_runs_names_what_was_done_in_its_window() {
+    // rules P8, D4
+    let mut w = World::new();
+    w.users("a b c");
+    w.assign("a b c");
+    w.options.guards = Guards::off();
+    w.options.guards.user_deletes = Some(Limit::new(Some(1), 100, 1));
+    w.options.guards.window = Some(Window { period: Period::of_days(2), percent: 100 });
+    let mut t = Timeline::start(w);
+    t.delete("a");
+    t.run();
+    t.delete("b");
+    let text = t.days(1).plan().to_string();
+    assert!(text.starts_with("total: 1 operations held\n"), "{text}");
+    let limit = "limit 1: user deletes: 1 planned, 1 done in the last 2days, 1 allowed of 3\n";
+    assert!(text.contains(limit), "{text}");
+}
+
+#[test]
+fn causes_and_reasons_can_be_shown_alone_and_members_counted() {
+    // rules P5, C7, P8
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.assign("staff");
+    let plan = w.plan();
+    let members = plan.operations().find_map(|operation| match operation.action() {
+        identity_sync::Action::AddMembers(members) => Some((members, operation.cause())),
+        _ => None,
+    });
+    let (members, cause) = members.unwrap();
+    assert_eq!((members.len(), members.is_empty(), cause.to_string().as_str()), (2, false, "entitled"));
+    w.sync();
+    w.edit_group("staff").members("ada").partial();
+    let plan = w.plan();
+    let because = plan.blocked().next().unwrap().because;
+    assert_eq!(because.to_string(), "the member list, or one below, is incomplete");
 }

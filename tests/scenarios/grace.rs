@@ -1,6 +1,6 @@
 //! Grace periods by cause (rules D1, D2, D3).
 
-use identity_sync::{Deprovision, Guards, Kind, MembershipsOnDelete, Period, Preset};
+use identity_sync::{Deprovision, Guards, Kind, MembershipsOnDelete, Period, Preset, Timestamp};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -244,4 +244,33 @@ fn an_unknown_account_state_gives_no_membership_back_within_the_period() {
     assert!(t.days(1).plan().is_empty());
     t.edit("eve").state(identity_sync::AccountState::Enabled);
     assert_eq!(t.run(), ["add staff: eve (Entitled)"]);
+}
+
+#[test]
+fn time_that_is_taken_back_reaches_into_no_pause() {
+    // rules D1, D7, I3
+    let mut w = World::new();
+    w.options.guards = identity_sync::Guards::off();
+    w.options.users.grace.deleted_in_source = Period::of_days(15);
+    w.users("ada bob");
+    w.assign("ada bob");
+    let mut t = Timeline::start(w);
+    t.delete("ada");
+    t.look();
+    t.days(10).look();
+    t.state.pause(Timestamp(t.now));
+    t.days(10);
+    t.state.resume(Timestamp(t.now));
+    // Ten days more, told by a clock that was five days ahead: five of them have passed.
+    t.days(10).look();
+    t.days(-5);
+    t.state.accept_time(Timestamp(t.now));
+    assert_eq!(t.lines()[0], "delete user ada (DeletedInSource)");
+    t.days(-1);
+    t.state.accept_time(Timestamp(t.now));
+    assert_eq!(t.lines()[0], "pending Delete user ada (DeletedInSource, day 0 to 25)");
+    // Back into the pause: what was counted before it stays counted.
+    t.days(-9);
+    t.state.accept_time(Timestamp(t.now));
+    assert_eq!(t.lines()[0], "pending Delete user ada (DeletedInSource, day 0 to 20)");
 }

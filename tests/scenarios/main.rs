@@ -29,6 +29,7 @@ mod memory;
 mod names;
 mod opaque;
 mod order;
+mod pages;
 mod plan;
 mod presets;
 mod proof;

@@ -166,3 +166,23 @@ fn a_record_that_is_gone_from_the_store_is_forgotten() {
     t.run();
     assert!(!serde_json::to_string(&t.state).unwrap().contains("\"eve\""));
 }
+
+#[test]
+fn the_state_of_another_store_or_issuer_is_refused() {
+    // rules D7, P7
+    let mut w = World::new();
+    w.users("ada");
+    w.assign("ada");
+    let mut t = Timeline::start(w);
+    assert_eq!(t.plan().store(), "app");
+    let text = serde_json::to_string(&t.state).unwrap();
+    for (from, to) in [("\"store\":\"app\"", "\"store\":\"x\""), ("\"issuer\":\"corp\"", "\"issuer\":\"x\"")]
+    {
+        assert!(text.contains(from), "{text}");
+        t.state = serde_json::from_str(&text.replacen(from, to, 1)).unwrap();
+        match t.found() {
+            Err(identity_sync::ReconcileError::Plan(identity_sync::PlanError::ForeignState { .. })) => {}
+            other => panic!("{to}: {other:?}"),
+        }
+    }
+}

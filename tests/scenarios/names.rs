@@ -317,3 +317,14 @@ fn a_record_that_is_kept_holds_its_name() {
     assert_eq!(w.lines(), ["delete user 1 (LeftScope)", "update user 2 [userName: 2 -> 1] (Changed)"]);
     w.sync();
 }
+
+#[test]
+fn a_record_without_its_required_name_is_a_finding_though_nothing_differs() {
+    // rule A3
+    let mut w = World::new();
+    w.users("ada");
+    w.edit("ada").unset("userPrincipalName").set("title", "x");
+    w.assign("ada");
+    w.record(Kind::User, "u", "ada", &[("title", "x")]);
+    assert_eq!(w.lines(), ["note: user ada has no userName, which is required"]);
+}

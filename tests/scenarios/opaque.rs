@@ -185,3 +185,54 @@ fn what_was_read_wins_over_what_a_list_says_of_its_kind() {
     w.edit_group("staff").members("ada").member("bob", MemberKind::Other);
     assert_eq!(w.lines(), crate::world::NOTHING);
 }
+
+#[test]
+fn a_dn_suffix_is_compared_part_by_part_however_it_is_spelled() {
+    // rule E9
+    let blocks = |text: &str, suffix: &str| {
+        let mut w = bob_leaves();
+        w.edit_group("staff").unresolved(text, MemberKind::Unknown);
+        w.options.leaves.dn_suffixes.insert(suffix.to_owned());
+        w.plan().is_empty()
+    };
+    for (text, suffix) in [
+        ("CN=x,OU=Attic,DC=corp", "OU=Attic,DC=corp"),
+        ("CN=x , ou = ATTIC ; dc=Corp ", "OU=Attic,DC=corp"),
+        ("CN=x,OU=Attic,DC=corp", "OU=Attic,DC=corp,"),
+        ("CN=x,,OU=Attic,,DC=corp", "OU=Attic,DC=corp"),
+        // The backslash is escaped, the comma behind it is not.
+        ("CN=x\\\\,OU=Attic,DC=corp", "OU=Attic,DC=corp"),
+        ("CN=x, Attic ,DC=corp", "Attic,DC=corp"),
+    ] {
+        assert!(!blocks(text, suffix), "{text} under {suffix}");
+    }
+    for (text, suffix) in [
+        ("CN=x\\,OU=Attic,DC=corp", "OU=Attic,DC=corp"),
+        ("CN=x,OU=Attic,DC=corp", ""),
+        ("CN=x,OU=Attic,DC=corp", ","),
+        ("CN=x,OU=Attic,DC=corp", "OU=Attic"),
+        ("CN=x,OU=Attic,DC=corp", "OU=At,DC=corp"),
+    ] {
+        assert!(blocks(text, suffix), "{text} under {suffix}");
+    }
+    // One of several is enough.
+    let mut w = bob_leaves();
+    w.edit_group("staff").unresolved("CN=x,OU=Attic,DC=corp", MemberKind::Unknown);
+    w.options.leaves.dn_suffixes.extend(["OU=Cellar".to_owned(), "OU=Attic,DC=corp".to_owned()]);
+    assert_eq!(w.lines(), BOB_GOES);
+}
+
+#[test]
+fn absence_proves_a_member_of_unknown_kind_gone_only_where_both_reads_are_complete() {
+    // rules E9, C3
+    let mut w = bob_leaves();
+    w.source.capabilities = identity_sync::SourceCapabilities::default();
+    w.options.absence_is_proof = true;
+    w.edit_group("staff").members("ada ghost");
+    assert_eq!(w.lines(), BOB_GOES);
+    w.source.groups_read = crate::world::partial();
+    assert!(w.plan().is_empty());
+    w.source.groups_read = identity_sync::Completeness::Complete;
+    w.source.users_read = crate::world::partial();
+    assert!(w.plan().is_empty());
+}

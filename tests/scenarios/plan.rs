@@ -365,3 +365,70 @@ fn a_plan_file_without_its_state_or_out_of_order_is_refused() {
     doubled["operations"].as_array_mut().unwrap().insert(0, first);
     assert!(serde_json::from_value::<identity_sync::Plan>(doubled).is_err());
 }
+
+#[test]
+fn a_plan_file_that_says_what_no_plan_says_is_refused() {
+    // rules P1, P7
+    let mut w = World::new();
+    w.users("a b");
+    w.group("g", "a");
+    w.assign("g a");
+    w.options.guards = identity_sync::Guards::off();
+    w.sync();
+    w.users("c d");
+    w.group("h", "c d");
+    w.assign("h");
+    w.edit("a").set("title", "x");
+    w.edit_group("g").members("");
+    w.options.guards.removals_in_all = Some(identity_sync::Limit::new(Some(0), 0, 0));
+    let plan = w.plan();
+    let file = serde_json::to_value(&plan).unwrap();
+    let read = |file: &serde_json::Value| serde_json::from_value::<Plan>(file.clone());
+    assert_eq!(read(&file).unwrap(), plan);
+    let operations = file["operations"].as_array().unwrap().len();
+    let at = |action: &str| {
+        let found = (0..operations).find(|&n| file["operations"][n]["action"] == action);
+        found.unwrap_or_else(|| panic!("no {action} in {file:#}"))
+    };
+    let (create, update, add) = (at("create"), at("update"), at("add_members"));
+    let refuse = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut changed = file.clone();
+        change(&mut changed);
+        assert_ne!(changed, file, "{what}");
+        assert!(read(&changed).is_err(), "{what}");
+    };
+    refuse("held by a limit that is not there", &|file| file["held"][0]["by"] = serde_json::json!([1]));
+    for before in [add, add + 1] {
+        refuse("waits for itself or a later one", &|file| {
+            file["operations"][add]["after"] = serde_json::json!([before]);
+        });
+    }
+    refuse("an update of nobody's record", &|file| {
+        file["operations"][update]["subject"].as_object_mut().unwrap().remove("id");
+    });
+    refuse("an operation about nobody", &|file| file["operations"][create]["subject"]["anchor"] = "".into());
+    refuse("no members", &|file| file["operations"][add]["members"] = serde_json::json!([]));
+    refuse("members of a user", &|file| {
+        let subject = file["operations"][create]["subject"].clone();
+        file["operations"][add]["subject"] = subject;
+    });
+    refuse("members who have no record and get none", &|file| {
+        let operation = file["operations"][create].clone();
+        assert_eq!(operation["subject"]["kind"], "user");
+        file["operations"].as_array_mut().unwrap().remove(create);
+        for number in 0..operations - 1 {
+            file["operations"][number]["after"] = serde_json::json!([]);
+        }
+    });
+    refuse("a group that is switched off", &|file| {
+        let subject = file["operations"][add]["subject"].clone();
+        file["operations"][update] = serde_json::json!({
+            "action": "deactivate", "cause": "left_scope", "subject": subject,
+        });
+    });
+    refuse("an adoption before whose record is known", &|file| {
+        let subject = file["operations"][create]["subject"].clone();
+        file["operations"][add] =
+            serde_json::json!({ "action": "adopt", "cause": "matched", "subject": subject });
+    });
+}

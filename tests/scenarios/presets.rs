@@ -135,3 +135,23 @@ fn presets_are_written_and_read_by_name() {
         assert_eq!(options.extent, Extent::Full);
     }
 }
+
+#[test]
+fn only_the_mirror_deletes_whoever_left_and_only_the_additive_one_keeps_what_is_gone() {
+    // rule D1
+    use identity_sync::{Deprovision, Preset};
+    for preset in Preset::ALL {
+        let options = preset.options();
+        let gone = match preset {
+            Preset::Additive => Deprovision::Keep,
+            _ => Deprovision::Delete,
+        };
+        assert_eq!(
+            (options.users.deleted_in_source, options.groups.deleted_in_source),
+            (gone, gone),
+            "{preset:?}"
+        );
+        let deletes = [options.users.left_scope, options.groups.left_scope].contains(&Deprovision::Delete);
+        assert_eq!(deletes, preset == Preset::Mirror, "{preset:?}");
+    }
+}

@@ -207,3 +207,72 @@ fn a_store_that_lists_members_group_by_group_is_read_that_way() {
     w.source.users_read = Completeness::Complete;
     w.sync();
 }
+
+/// A store that lists the members of each group apart, and not all of them.
+struct HalfTheMembers<'s>(&'s identity_sync::memory::MemoryStore);
+
+#[async_trait::async_trait]
+impl identity_sync::IdentityStore for HalfTheMembers<'_> {
+    fn capabilities(&self) -> identity_sync::StoreCapabilities {
+        self.0.capabilities()
+    }
+
+    async fn read_users(
+        &self,
+        select: identity_sync::StoreSelect<'_>,
+        at: Option<&identity_sync::PageToken>,
+        page: &mut identity_sync::StoredUserPage,
+    ) -> Result<identity_sync::PageEnd, identity_sync::StoreError> {
+        self.0.read_users(select, at, page).await
+    }
+
+    async fn read_groups(
+        &self,
+        select: identity_sync::StoreSelect<'_>,
+        at: Option<&identity_sync::PageToken>,
+        page: &mut identity_sync::StoredGroupPage,
+    ) -> Result<identity_sync::PageEnd, identity_sync::StoreError> {
+        self.0.read_groups(select, at, page).await
+    }
+
+    async fn read_members(
+        &self,
+        group: &identity_sync::StoreId,
+        at: Option<&identity_sync::PageToken>,
+        page: &mut identity_sync::MemberPage,
+    ) -> Result<identity_sync::PageEnd, identity_sync::StoreError> {
+        self.0.read_members(group, at, page).await?;
+        Ok(identity_sync::PageEnd::partial("half of them"))
+    }
+
+    async fn write(
+        &self,
+        batch: &mut identity_sync::WriteBatch<'_>,
+    ) -> Result<(), identity_sync::StoreError> {
+        self.0.write(batch).await
+    }
+}
+
+#[test]
+fn a_partial_read_of_the_members_of_one_group_gives_no_plan() {
+    // rule C5
+    let mut store = capabilities();
+    store.members = Members::PerGroup;
+    let mut w = World::with_store(store);
+    w.users("ada");
+    w.group("staff", "ada");
+    w.assign("staff");
+    w.sync();
+    let error = w.plan_on(&HalfTheMembers(&w.store)).unwrap_err();
+    assert_eq!(error.to_string(), "the store was not read whole: half of them");
+}
+
+#[test]
+fn a_group_that_is_out_of_use_cannot_be_emptied_where_nobody_lists_its_members() {
+    // rules C5, C7, D1
+    let mut w = unlisted();
+    w.assign("ada bob");
+    w.unassign("staff");
+    w.options.groups.left_scope = Deprovision::Deactivate;
+    assert_eq!(w.lines(), ["kept group staff", "blocked group staff: MembersUnlisted"]);
+}

@@ -4,7 +4,7 @@ use identity_sync::{Kind, Period, UnmanagedMembers};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
-use crate::world::{World, record};
+use crate::world::{NOTHING, World, record};
 
 /// ada and bob in staff, and each assigned as well; a local group that is protected by its id.
 fn settled() -> World {
@@ -74,6 +74,7 @@ fn a_protected_group_that_somebody_put_into_a_group_of_ours_stays_there() {
     // rules M8, D6
     let mut w = settled();
     w.put_member(&w.id("staff"), "vault");
+    assert_eq!(w.lines(), NOTHING, "it stays in any case");
     w.options.unmanaged_members = UnmanagedMembers::Remove;
     assert_eq!(w.lines(), ["note: protected group vault is left alone"]);
     w.options.protected.ids.clear();
@@ -89,4 +90,60 @@ fn a_managed_group_that_is_protected_is_not_taken_out_of_another_one() {
     assert_eq!(w.lines(), [format!("remove staff: #{rest} (NoPath)")]);
     w.options.protected.anchors.insert("rest".into());
     assert_eq!(w.lines(), [format!("note: protected group {rest} (rest) is left alone")]);
+}
+
+#[test]
+fn a_protected_group_whose_list_changes_is_a_finding_both_ways() {
+    // rule M8
+    let mut w = settled();
+    w.options.protected.anchors.insert("staff".into());
+    let note = format!("note: protected group {} (staff) is left alone", w.id("staff"));
+    assert_eq!(w.lines(), NOTHING);
+    w.edit_group("staff").members("ada");
+    assert_eq!(w.lines(), [note.as_str()]);
+    w.edit_group("staff").members("ada bob");
+    w.options.protected.anchors.clear();
+    w.users("kim");
+    w.assign("kim");
+    w.sync();
+    w.options.protected.anchors.insert("staff".into());
+    w.edit_group("staff").members("ada bob kim");
+    assert_eq!(w.lines(), [note]);
+}
+
+#[test]
+fn a_protected_member_of_an_incomplete_list_is_no_finding() {
+    // rules M8, C2
+    let mut w = settled();
+    w.options.protected.anchors.insert("ada".into());
+    w.edit_group("staff").members("bob").partial();
+    assert_eq!(w.lines(), NOTHING);
+    w.edit_group("staff").members("bob").whole();
+    assert_eq!(w.lines(), [format!("note: protected user {} (ada) is left alone", w.id("ada"))]);
+}
+
+#[test]
+fn nothing_is_pending_for_a_protected_leaver() {
+    // rules M8, D1
+    let mut w = settled();
+    w.options.users.grace.deleted_in_source = Period::of_days(30);
+    w.options.protected.anchors.insert("ada".into());
+    w.delete("ada");
+    assert_eq!(w.plan().pending().len(), 0);
+    w.options.protected.anchors.clear();
+    assert_eq!(w.plan().pending().len(), 1);
+}
+
+#[test]
+fn names_protect_groups_too_and_only_the_unique_attribute_is_a_name() {
+    // rules M8, D6
+    let mut w = settled();
+    w.options.protected.ids.clear();
+    w.options.unmanaged_members = UnmanagedMembers::Remove;
+    w.put(Kind::User, "guest", record(&[("userName", "guest"), ("title", "VAULT")]));
+    w.put_member(&w.id("staff"), "vault");
+    w.put_member(&w.id("staff"), "guest");
+    assert_eq!(w.lines(), ["remove staff: #guest #vault (Unmanaged)"]);
+    w.options.protected.names.insert("Vault".into());
+    assert_eq!(w.lines(), ["remove staff: #guest (Unmanaged)", "note: protected group vault is left alone"]);
 }

@@ -95,3 +95,26 @@ fn whoever_is_entitled_again_is_made_active_in_a_quick_pass() {
     t.options.extent = Extent::NewEntitlements;
     assert_eq!(t.run(), ["reactivate eve (Enabled)"]);
 }
+
+#[test]
+fn a_quick_pass_lists_no_removal_that_it_would_not_do_anyway() {
+    // rules I3, C7
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.assign("staff");
+    w.sync();
+    w.edit_group("staff").members("ada").partial();
+    assert_eq!(w.plan().blocked().len(), 1);
+    w.options.extent = Extent::NewEntitlements;
+    assert_eq!(w.plan().blocked().len(), 0);
+    let mut store = capabilities();
+    store.members = identity_sync::Members::Unlisted;
+    let mut w = World::with_store(store);
+    w.group("staff", "");
+    w.assign("staff");
+    w.record(Kind::Group, "g", "staff", &[("displayName", "staff")]);
+    assert_eq!(w.plan().blocked().len(), 1);
+    w.options.extent = Extent::NewEntitlements;
+    assert_eq!(w.plan().blocked().len(), 0);
+}

@@ -342,3 +342,68 @@ fn a_reconcile_through_trait_objects_deletes_as_one_without_them() {
     assert_eq!(found, ["delete user bob (DeletedInSource)"]);
     assert_eq!(operations(&source, &store, &assigned, &Options::for_issuer(CORP)).unwrap(), found);
 }
+
+#[test]
+fn under_direct_only_the_members_of_nested_groups_are_not_asked_for() {
+    // rules E8, E1
+    let mut source = MemoryDirectory::new(CORP);
+    for anchor in ["ada", "bob"] {
+        source.add_user(anchor, &[("userPrincipalName", anchor)]);
+    }
+    source.add_group("staff", &[("cn", "staff")], &["sub", "bob"]);
+    source.add_group("sub", &[("cn", "sub")], &["ada"]);
+    let store = MemoryStore::new("app");
+    let watched = Watched(source, std::sync::Mutex::default());
+    let mut options = Options::for_issuer(CORP);
+    options.nesting = identity_sync::Nesting::DirectOnly;
+    let found = operations(&watched, &store, &MemoryAssignments::of(CORP, &["staff"]), &options).unwrap();
+    assert_eq!(
+        found,
+        [
+            "create user bob [userName=bob] (Entitled)",
+            "create group staff [displayName=staff] (Entitled)",
+            "add staff: bob (Entitled)",
+        ]
+    );
+    let mut asked = watched.1.into_inner().unwrap();
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked, ["bob", "staff", "sub"]);
+}
+
+#[test]
+fn canaries_are_asked_for_once_and_only_where_they_were_not_seen() {
+    // rules C6, E1
+    let mut source = MemoryDirectory::new(CORP);
+    source.add_user("ada", &[("userPrincipalName", "ada")]);
+    source.add_group("staff", &[("cn", "staff")], &["ada"]);
+    let watched = Watched(source, std::sync::Mutex::default());
+    let store = MemoryStore::new("app");
+    let mut options = Options::for_issuer(CORP);
+    // Canaries are asked for, and only those that were not seen before.
+    options.canaries.users.extend(["ada".into(), "kim".into()]);
+    options.canaries.groups.extend(["staff".into(), "other".into()]);
+    operations(&watched, &store, &MemoryAssignments::of(CORP, &["staff"]), &options).unwrap();
+    let asked = watched.1.into_inner().unwrap();
+    let times = |anchor: &str| asked.iter().filter(|asked| *asked == anchor).count();
+    assert_eq!((times("kim"), times("other")), (1, 1));
+    // The list says that ada is a user; of an assignment nobody knows.
+    assert_eq!((times("ada"), times("staff")), (1, 2));
+}
+
+#[test]
+fn a_sign_in_asks_for_one_identity_where_the_source_can_select() {
+    // rule J1
+    let mut source = MemoryDirectory::new(CORP);
+    for anchor in ["ada", "bob"] {
+        source.add_user(anchor, &[("userPrincipalName", anchor)]);
+    }
+    let watched = Watched(source, std::sync::Mutex::default());
+    let store = MemoryStore::new("app");
+    let (run, host) = (Run::default(), Host::default());
+    let who = crate::world::anchor("ada");
+    let signed =
+        block_on(identity_sync::sign_in(&watched, &store, &who, &Options::for_issuer(CORP), &run, &host));
+    assert!(signed.unwrap().allowed);
+    assert_eq!(watched.1.into_inner().unwrap(), ["ada"]);
+}

@@ -274,3 +274,53 @@ fn a_name_that_somebody_gives_up_in_the_same_plan_is_not_invented_again() {
     );
     w.sync();
 }
+
+#[test]
+fn the_name_of_somebody_who_is_deleted_in_the_same_plan_is_free() {
+    // rules M4, P6
+    let mut w = kept();
+    w.options.users.deleted_in_source = Deprovision::Delete;
+    w.user("gone").set("userPrincipalName", "jroe");
+    w.assign("gone");
+    w.sync();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe");
+    w.delete("gone");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(
+        w.lines()[..3],
+        [
+            "delete user gone (DeletedInSource)",
+            "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)",
+            "create user new [userName=jdoe] (Entitled)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn a_release_is_held_only_where_all_who_take_its_values_are() {
+    // rules M4, D5
+    let mut w = addresses(&["a@x", "b@x"]);
+    w.users("here");
+    w.assign("here");
+    w.sync();
+    w.delete("old");
+    w.edit("here").add("proxyAddresses", "a@x");
+    w.users("new");
+    w.edit("new").add("proxyAddresses", "b@x");
+    w.assign("new");
+    w.options.guards.grants = Some(Limit::new(Some(0), 0, 0));
+    assert_eq!(
+        w.lines()[..4],
+        [
+            "update user old [emails: a@x|b@x -> a~old@x|b~old@x] (NameReleased)",
+            "update user here [emails:  -> a@x] (Changed)",
+            "limit Grants: 1 > 0 of 2",
+            "held by [0]: create user new [emails=b@x userName=new] (Entitled)",
+        ]
+    );
+    w.edit("here").unset("proxyAddresses");
+    assert_eq!((w.plan().len(), w.plan().held().len()), (0, 2));
+}

@@ -123,6 +123,7 @@ fn a_run_in_which_nothing_works_or_that_the_store_stopped_is_a_failure() {
         (vec![(0, refuse(ErrorKind::Invalid))], 0, 10),
         (vec![(0, refuse(ErrorKind::Invalid)), (1, refuse(ErrorKind::Invalid))], 1, 0),
         (vec![(0, Fault::Forget), (1, refuse(ErrorKind::Invalid))], 1, 0),
+        (vec![(0, Fault::Forget), (1, Fault::Forget)], 1, 0),
         (vec![(1, refuse(ErrorKind::Unauthorized))], 1, 0),
     ];
     for (number, (script, failures, last)) in cases.into_iter().enumerate() {
@@ -172,4 +173,14 @@ fn odd_settings_and_numbers_give_a_time_all_the_same() {
     assert_eq!(due(&state, 3), Due::Now(Extent::Full));
     state.note_failure(Timestamp(100 * HOUR));
     assert_eq!(due(&state, 2), Due::Now(Extent::Full));
+}
+
+#[test]
+fn the_defaults_are_those_that_the_documentation_names() {
+    // rule I3
+    use identity_sync::Period;
+    let schedule = Schedule::default();
+    assert_eq!(schedule.new_entitlements, Period::of_hours(2));
+    assert_eq!(schedule.changed_data, Period::of_hours(4));
+    assert_eq!((schedule.spread_percent, schedule.retry), (10, Period::of_seconds(300)));
 }

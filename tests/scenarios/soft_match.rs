@@ -504,3 +504,25 @@ fn whoever_has_too_many_values_is_neither_adopted_nor_made() {
     w.put(Kind::User, "M", crowd);
     assert_eq!(w.lines(), [unclear]);
 }
+
+#[test]
+fn the_members_of_a_group_that_is_adopted_are_read_where_that_is_done_group_by_group() {
+    // rules M3, C5
+    let mut store = adopting();
+    store.members = identity_sync::Members::PerGroup;
+    let mut w = local();
+    let state = std::mem::take(&mut *w.store.state());
+    w.store = World::with_store(store).store;
+    *w.store.state() = state;
+    w.put_member("LG", "L2");
+    assert_eq!(
+        w.lines(),
+        [
+            "adopt user ada as L1 (Matched)",
+            "adopt user bob as L2 (Matched)",
+            "adopt group staff as LG (Matched)",
+            "remove staff: bob (NoPath)",
+            "add staff: ada (Entitled)",
+        ]
+    );
+}

@@ -246,3 +246,133 @@ fn what_was_spent_in_a_wrong_time_leaves_the_window_a_day_after_it_was_put_right
     t.now += 1;
     assert_eq!(t.plan().held().len(), 0);
 }
+
+#[test]
+fn adoptions_are_spent_and_what_failed_is_not() {
+    // rules D4, M3, X1
+    use crate::faulty::{Fault, Scripted};
+    let mut store = crate::world::capabilities();
+    store.adoption = identity_sync::Adoption::Supported;
+    let mut w = World::with_store(store);
+    w.options.soft_match.users.insert("userName".into());
+    w.options.guards = guards(|guards| {
+        guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+        guards.adoptions = Some(Limit::new(Some(1), 100, 1));
+        guards.user_deletes = Some(Limit::new(Some(1), 100, 1));
+    });
+    w.users("a b c");
+    w.assign("a b c");
+    let mut t = Timeline::start(w);
+    for name in ["x", "y"] {
+        t.put(identity_sync::Kind::User, name, crate::world::record(&[("userName", name)]));
+    }
+    t.users("x");
+    t.assign("x");
+    assert_eq!(t.run(), ["adopt user x as x (Matched)"]);
+    t.users("y");
+    t.assign("y");
+    assert_eq!((t.plan().len(), t.plan().held().len()), (0, 1));
+    assert_eq!(t.lines()[0], "limit Adoptions: 1 + 1 > 1 of 3");
+    // A delete that the store refuses takes nothing from what may be deleted.
+    t.unassign("y");
+    t.hide("y");
+    t.delete("a");
+    let plan = t.plan();
+    let store = Scripted::new(&t.store, [(0, Fault::Refuse(identity_sync::ErrorKind::Invalid))]);
+    let (options, host) = (identity_sync::ApplyOptions::default(), identity_sync::Host::default());
+    let report = pollster::block_on(identity_sync::apply(&plan, &store, &options, &host)).unwrap();
+    assert_eq!(report.applied(), 0);
+    t.state = report.run;
+    assert_eq!(t.lines()[0], "delete user a (DeletedInSource)");
+}
+
+#[test]
+fn every_limit_counts_over_the_runs_of_its_window() {
+    // rule D4
+    use identity_sync::{AccountState, Guards, LimitName};
+    type Set = fn(&mut Guards, Option<Limit>);
+    type Change = fn(&mut Timeline, &str);
+    let one = Some(Limit::new(Some(1), 100, 1));
+    let cases: [(LimitName, Set, Change, [&str; 2]); 7] = [
+        (
+            LimitName::UserDeletes,
+            |guards, limit| guards.user_deletes = limit,
+            |t, who| t.delete(who),
+            ["a", "b"],
+        ),
+        (
+            LimitName::Deactivations,
+            |guards, limit| guards.deactivations = limit,
+            |t, who| {
+                t.edit(who).state(AccountState::Disabled);
+            },
+            ["a", "b"],
+        ),
+        (
+            LimitName::GroupDeletes,
+            |guards, limit| guards.group_deletes = limit,
+            |t, who| t.delete(who),
+            ["g", "h"],
+        ),
+        (
+            LimitName::RemovalsInAll,
+            |guards, limit| guards.removals_in_all = limit,
+            |t, who| {
+                t.edit_group(who).members("a b");
+            },
+            ["g", "h"],
+        ),
+        (
+            LimitName::RemovalsPerGroup,
+            |guards, limit| guards.removals_per_group = limit,
+            |t, who| {
+                t.edit_group("g").members(who);
+            },
+            ["a b", "a"],
+        ),
+        (
+            LimitName::ClearsPerAttribute,
+            |guards, limit| guards.clears_per_attribute = limit,
+            |t, who| {
+                t.edit(who).unset("title");
+            },
+            ["a", "b"],
+        ),
+        (
+            LimitName::Grants,
+            |guards, limit| guards.grants = limit,
+            |t, who| {
+                t.users(who);
+                t.assign(who);
+            },
+            ["new", "newer"],
+        ),
+    ];
+    for (name, set, change, whom) in cases {
+        let mut w = World::new();
+        w.options.guards = guards(|guards| {
+            guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+        });
+        w.users("a b c");
+        for anchor in ["a", "b"] {
+            w.edit(anchor).set("title", "x");
+        }
+        w.group("g", "a b c");
+        w.group("h", "a b c");
+        w.group("k", "");
+        w.assign("a b c g h k");
+        let mut t = Timeline::start(w);
+        set(&mut t.options.guards, one);
+        change(&mut t, whom[0]);
+        let plan = t.hours(1).plan();
+        assert_eq!((plan.len(), plan.held().len()), (1, 0), "{name:?}");
+        t.run();
+        change(&mut t, whom[1]);
+        let plan = t.hours(1).plan();
+        assert_eq!((plan.len(), plan.held().len()), (0, 1), "{name:?}");
+        assert_eq!((plan.tripped()[0].limit, plan.tripped()[0].spent), (name, 1));
+        // A day after the first it is forgotten.
+        let plan = t.hours(23).plan();
+        assert_eq!((plan.len(), plan.held().len()), (1, 0), "{name:?}");
+    }
+}
