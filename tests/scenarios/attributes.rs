@@ -366,3 +366,19 @@ fn the_values_of_an_operation_are_a_table_in_json() {
     assert_eq!(json, serde_json::json!({ "userName": "ada", "emails": ["a@x", "b@x"] }));
     assert!(!attributes.is_empty());
 }
+
+#[test]
+fn a_template_of_several_parts_takes_the_least_of_several_values() {
+    // rules A1, P2
+    let mut w = World::new();
+    w.options.user_map.set("displayName", "${givenName} ${sn}").unwrap();
+    w.users("ada");
+    w.edit("ada").set("givenName", "Ada").set("sn", "Lovelace").add("sn", "King").add("sn", "Noel");
+    w.assign("ada");
+    assert_eq!(
+        w.lines(),
+        [
+            "create user ada [displayName=Ada King name.familyName=King name.givenName=Ada userName=ada] (Entitled)"
+        ]
+    );
+}

@@ -129,3 +129,18 @@ fn the_summary_survives_json_and_no_name_forges_a_line_of_it() {
     assert_eq!(back.impact(), plan.impact());
     assert_eq!(plan.to_string().matches("\nimpact:").count(), 1, "{plan}");
 }
+
+#[test]
+fn whoever_gains_over_several_assignments_counts_once_for_the_least() {
+    // rules P5, E12, P2
+    let mut w = World::new();
+    w.users("ada");
+    for group in ["c", "a", "b"] {
+        w.group(group, "ada");
+    }
+    w.assign("a b c");
+    for _ in 0..3 {
+        assert_eq!(w.plan().impact().to_string(), "gain access: 1 through group a [a]\n");
+        w.source.groups.rotate_left(1);
+    }
+}

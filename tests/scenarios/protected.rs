@@ -147,3 +147,13 @@ fn names_protect_groups_too_and_only_the_unique_attribute_is_a_name() {
     w.options.protected.names.insert("Vault".into());
     assert_eq!(w.lines(), ["remove staff: #guest (Unmanaged)", "note: protected group vault is left alone"]);
 }
+
+#[test]
+fn no_removal_of_a_protected_record_counts_as_blocked() {
+    // rules M8, C7
+    let mut w = settled();
+    w.hide("ada");
+    assert!(w.plan().blocked().len() == 1, "{}", w.plan());
+    w.options.protected.anchors.insert("ada".into());
+    assert_eq!(w.plan().blocked().len(), 0, "{}", w.plan());
+}
