@@ -136,14 +136,19 @@ pub fn load(store: &MemoryStore, world: &World) {
     }
 }
 
-/// What a store holds, as a world has it.
+/// What a store holds now, as a world has it.
 pub fn unload(store: &MemoryStore, world: &mut World) {
+    world.store = held(store, &world.store);
+}
+
+/// The same, of a store that is otherwise like this one.
+pub fn held(store: &MemoryStore, like: &world::Store) -> world::Store {
     let state = store.state();
     let pairs = |record: &MemoryRecord| {
         let links = record.external_ids.iter();
         links.map(|link| (link.issuer.as_str().to_owned(), link.value.as_str().to_owned())).collect()
     };
-    world.store.users = state
+    let users = state
         .users
         .iter()
         .map(|(id, user)| world::StoreUser {
@@ -161,7 +166,7 @@ pub fn unload(store: &MemoryStore, world: &mut World) {
             attributes: user.attributes.clone(),
         })
         .collect();
-    world.store.groups = state
+    let groups = state
         .groups
         .iter()
         .map(|(id, group)| world::StoreGroup {
@@ -171,6 +176,17 @@ pub fn unload(store: &MemoryStore, world: &mut World) {
             members: group.members.iter().cloned().collect(),
         })
         .collect();
+    world::Store {
+        users,
+        groups,
+        complete: like.complete,
+        user_schema: like.user_schema.clone(),
+        group_schema: like.group_schema.clone(),
+        cascades: like.cascades,
+        can_list_members: like.can_list_members,
+        remembers_deactivation: like.remembers_deactivation,
+        can_adopt: like.can_adopt,
+    }
 }
 
 fn links(ids: &[(String, String)]) -> Vec<ExternalId> {

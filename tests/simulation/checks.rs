@@ -8,7 +8,7 @@ use identity_sync::{Action, Cause, Kind, Operation, Plan, Subject};
 use super::run::Verdict;
 use crate::common::r#gen::Rng;
 use crate::common::lines;
-use crate::common::live::unload;
+use crate::common::live::held;
 use crate::common::oracle::Decision;
 use crate::common::world::{
     Existence, GroupRow, KindHint, Member, MemberTarget, Nesting, Principal, Store, UserGrace, World,
@@ -41,19 +41,7 @@ pub fn same(what: &str, ours: &[String], expected: &[String]) -> Verdict {
 
 /// What a store holds, without the ids that it chose itself.
 pub fn canonical(store: &MemoryStore, world: &World) -> Vec<String> {
-    let mut now = World {
-        store: Store { users: Vec::new(), groups: Vec::new(), ..world.store.clone() },
-        ..empty(world)
-    };
-    unload(store, &mut now);
-    canonical_store(&now.store)
-}
-
-fn empty(world: &World) -> World {
-    let mut empty = world.clone();
-    empty.source.users.clear();
-    empty.source.groups.clear();
-    empty
+    canonical_store(&held(store, &world.store))
 }
 
 pub fn canonical_store(store: &Store) -> Vec<String> {
@@ -157,9 +145,10 @@ impl<'w> Facts<'w> {
                     others.push(other);
                 }
             }
-            let versions: BTreeSet<_> = others.iter().map(|other| other.version).collect();
-            let told = versions.len() == others.len() && !versions.contains(&None);
-            !told || versions.last() == Some(&group.version)
+            let highest = others.iter().map(|other| other.version).max().flatten();
+            let newest = others.iter().filter(|other| other.version == highest).count();
+            let told = newest == 1 && others.iter().all(|other| other.version.is_some());
+            !told || highest == group.version
         };
         for group in world.source.groups.iter().filter(newer) {
             let members = below.entry(&group.anchor).or_default();

@@ -66,11 +66,11 @@ pub const SABOTAGES: [(Sabotage, u64); 24] = [
     (Sabotage::RemovesWhoIsNotOurs, 2),
     (Sabotage::TakesEmptyForFull, 26),
     (Sabotage::IgnoresIssuers, 2),
-    (Sabotage::IgnoresVersions, 1784),
+    (Sabotage::IgnoresVersions, 1877),
     (Sabotage::BelievesSilence, 182),
     (Sabotage::ForgetsTheLastMember, 4),
     (Sabotage::SkipsDeactivations, 27),
-    (Sabotage::CreatesBlindly, 1784),
+    (Sabotage::CreatesBlindly, 526),
     (Sabotage::KeepsOnWithoutRights, 35),
 ];
 
