@@ -125,11 +125,12 @@ impl Engine {
                     &mut guards.removals_per_group,
                     &mut guards.clears_per_attribute,
                     &mut guards.adoptions,
-                ] {
-                    if let Some(limit) = limit {
-                        limit.floor += 1;
-                        limit.count = limit.count.map(|count| count + 1);
-                    }
+                ]
+                .into_iter()
+                .flatten()
+                {
+                    limit.floor += 1;
+                    limit.count = limit.count.map(|count| count + 1);
                 }
             }
             Some(Sabotage::IgnoresProtection) => options.protected = Default::default(),

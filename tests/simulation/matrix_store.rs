@@ -264,7 +264,7 @@ fn cell(
             others_ran(&report)?;
         }
         8 => {
-            let report = meanwhile(plan, store, number, |state, id| touch(state, id));
+            let report = meanwhile(plan, store, number, touch);
             failed(&report, ErrorKind::Conflict)?;
             return Ok(Healed::InStep);
         }
