@@ -349,7 +349,8 @@ impl<'a> View<'a> {
                     self.scope_provable = false;
                 }
                 Unread::Leaf => {
-                    self.resolved += usize::from(self.unread_kind(anchor) != Unread::Unknown);
+                    let linked = !self.links_of(anchor).is_empty();
+                    self.resolved += usize::from(linked || self.unread_kind(anchor) != Unread::Unknown);
                     self.entitled.insert(anchor);
                 }
             }

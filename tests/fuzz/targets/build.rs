@@ -10,7 +10,9 @@ use identity_sync::{
     StoreCapabilities, StoreSnapshot, StoredGroupPage, StoredUserPage, UnmanagedMembers, UserPage,
 };
 
-use super::world::{Answer, Assigned, Fate, Group, Guard, Hint, List, Member, Policy, Record, State, User, World};
+use super::world::{
+    Answer, Assigned, Fate, Group, Guard, Hint, List, Member, Policy, Record, State, User, World,
+};
 
 pub const ISSUER: &str = "corp";
 const SOURCE_NAMES: [&str; 6] = ["userPrincipalName", "cn", "displayName", "mail", "title", "description"];
@@ -220,7 +222,9 @@ impl Builder<'_> {
     fn assignments(self, world: &World<'_>) -> Assignments {
         let principals = self.ordered(&world.assigned).into_iter().map(|assigned| match assigned {
             Assigned::External(id) => Principal::External(ExternalId::new(ISSUER, self.text(id.text()))),
-            Assigned::Ours(n) => Principal::External(ExternalId::new(ISSUER, self.text(format!("a{}", n % 12)))),
+            Assigned::Ours(n) => {
+                Principal::External(ExternalId::new(ISSUER, self.text(format!("a{}", n % 12))))
+            }
             Assigned::Foreign(id) => Principal::External(ExternalId::new("other", self.text(id.text()))),
             Assigned::Stored(id) => Principal::Stored(self.text(id.text()).into()),
         });

@@ -64,7 +64,8 @@ fn read(source: &LdifSource, select: Select<'_>, most: usize) -> (SourceSnapshot
     for _ in 0..most {
         page.clear();
         let end = block_on(source.read_users(Read::new(select, at.as_ref()), &mut page));
-        anchors.extend(page.users().map(|(anchor, ..)| anchor.to_owned()).filter(|anchor| !anchor.is_empty()));
+        anchors
+            .extend(page.users().map(|(anchor, ..)| anchor.to_owned()).filter(|anchor| !anchor.is_empty()));
         assert!(builder.users(&page).is_ok(), "an export beyond the bounds");
         match end {
             Ok(PageEnd::More(token)) => at = Some(token),
@@ -80,7 +81,8 @@ fn read(source: &LdifSource, select: Select<'_>, most: usize) -> (SourceSnapshot
     for _ in 0..most {
         page.clear();
         let end = block_on(source.read_groups(Read::new(select, at.as_ref()), &mut page));
-        anchors.extend(page.groups().map(|(anchor, ..)| anchor.to_owned()).filter(|anchor| !anchor.is_empty()));
+        anchors
+            .extend(page.groups().map(|(anchor, ..)| anchor.to_owned()).filter(|anchor| !anchor.is_empty()));
         assert!(builder.groups(&page).is_ok(), "an export beyond the bounds");
         match end {
             Ok(PageEnd::More(token)) => at = Some(token),
@@ -98,7 +100,8 @@ fn read(source: &LdifSource, select: Select<'_>, most: usize) -> (SourceSnapshot
 /// Everybody in the export is assigned.
 fn check_plan(source: &LdifSource, read: &SourceSnapshot, anchors: &[SourceAnchor]) {
     let issuer = source.identity();
-    let principals = anchors.iter().map(|anchor| Principal::External(ExternalId::new(issuer.clone(), anchor.clone())));
+    let principals =
+        anchors.iter().map(|anchor| Principal::External(ExternalId::new(issuer.clone(), anchor.clone())));
     let assigned = Assignments::complete(principals);
     let store = StoreSnapshot::builder(StoreCapabilities::named("store")).finish(Completeness::Complete);
     let options = Options::for_issuer(issuer);

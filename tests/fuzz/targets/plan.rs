@@ -52,7 +52,8 @@ fn written(plan: &Plan) -> String {
 
 /// Rule P2: rows in any order give the same bytes.
 fn assert_same_order(built: &Built, other: &Built, run: &Run) {
-    let asked = |built: &Built| questions_for(&built.source, &built.store, &built.assignments, &built.options);
+    let asked =
+        |built: &Built| questions_for(&built.source, &built.store, &built.assignments, &built.options);
     assert_eq!(asked(built), asked(other), "the order of rows changes what is asked");
     let answer = |built: &Built| {
         let found = plan(&built.source, &built.store, &built.assignments, &built.options, run);
@@ -78,8 +79,8 @@ fn assert_same_from_files(built: &Built, found: Option<&Reconciliation>, run: &R
 
 fn check(plan: &Plan, links: &Links) {
     let text = written(plan);
-    let again: Plan =
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("a plan is not read again: {error}\n{text}"));
+    let again: Plan = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("a plan is not read again: {error}\n{text}"));
     assert_eq!(again, *plan, "a plan changes in its JSON");
     assert_eq!(written(&again), text, "the bytes of a plan change");
     assert_plain(&plan.to_string());

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use arbitrary::{Arbitrary, Unstructured};
 use identity_sync::{
-    Assignments, HeldSet, Options, Plan, Run, RunState, Schedule, SourceSnapshot, StoreSnapshot, Timestamp, plan,
+    Assignments, HeldSet, Options, Plan, Run, RunState, Schedule, SourceSnapshot, StoreSnapshot, Timestamp,
+    plan,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,7 +39,8 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
     };
     files.options.guards.user_deletes = Some(identity_sync::Limit::new(Some(0), 0, 0));
     files.options.guards.removals_per_group = Some(identity_sync::Limit::new(Some(0), 0, 0));
-    let found = plan(&files.source, &files.store, &files.assignments, &files.options, &Run::at(Timestamp(1_000_000)));
+    let found =
+        plan(&files.source, &files.store, &files.assignments, &files.options, &Run::at(Timestamp(1_000_000)));
     let found = found.unwrap_or_else(|error| panic!("a plan of the example: {error}"));
     let documents = [
         serde_json::to_value(&found.plan),
@@ -98,7 +100,9 @@ fn from_a_world(first: u8, bytes: &[u8]) {
     let Ok(edits) = <Vec<Edit<'_>>>::arbitrary(&mut bytes) else { return };
     let Ok(world) = World::arbitrary(&mut bytes) else { return };
     let Built { source, store, assignments, options } = Builder { ending: "", reversed: false }.build(&world);
-    let Ok(found) = plan(&source, &store, &assignments, &options, &Run::at(Timestamp(1_000_000))) else { return };
+    let Ok(found) = plan(&source, &store, &assignments, &options, &Run::at(Timestamp(1_000_000))) else {
+        return;
+    };
     let (kind, document) = match first % 3 {
         0 => (0, serde_json::to_value(&found.plan)),
         1 => (1, serde_json::to_value(&found.run)),
@@ -123,9 +127,11 @@ fn pointers(value: &Value) -> Vec<String> {
             Value::Array(items) => {
                 open.extend(items.iter().enumerate().map(|(i, item)| (format!("{at}/{i}"), item)));
             }
-            Value::Object(fields) => open.extend(fields.iter().map(|(key, field)| {
-                (format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), field)
-            })),
+            Value::Object(fields) => {
+                open.extend(fields.iter().map(|(key, field)| {
+                    (format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), field)
+                }))
+            }
             _ => {}
         }
         found.push(at);
@@ -189,7 +195,8 @@ fn written(value: &impl Serialize) -> String {
 }
 
 fn again<T: DeserializeOwned>(text: &str) -> T {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("what was written cannot be read: {error}\n{text}"))
+    serde_json::from_str(text)
+        .unwrap_or_else(|error| panic!("what was written cannot be read: {error}\n{text}"))
 }
 
 /// What is accepted is the same after it was written.

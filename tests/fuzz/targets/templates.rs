@@ -88,8 +88,12 @@ fn parts(mut text: &str) -> Option<Vec<Part<'_>>> {
 /// The values that the target shall have; none where nothing is created.
 fn wanted(case: &Case<'_>, parts: &[Part<'_>], names: &[&str]) -> Option<Vec<String>> {
     let of = |name: &str| {
-        let given = case.values.iter().filter(|(n, _)| !names.is_empty() && names[usize::from(*n) % names.len()] == name);
-        let mut values: Vec<&str> = given.map(|(_, value)| value.trim()).filter(|value| !value.is_empty()).collect();
+        let given = case
+            .values
+            .iter()
+            .filter(|(n, _)| !names.is_empty() && names[usize::from(*n) % names.len()] == name);
+        let mut values: Vec<&str> =
+            given.map(|(_, value)| value.trim()).filter(|value| !value.is_empty()).collect();
         values.sort_unstable();
         values.dedup();
         values
