@@ -422,7 +422,17 @@ impl<'e> Case<'e> {
             matches!(operation.action(), Action::CreateUser { .. } | Action::CreateGroup { .. })
         });
         // Whoever tries again finds out by the link what has happened (rules X2, X4).
-        if lost && self.tries_again() && creates.into_iter().any(|(_, outcome)| !outcome.is_applied()) {
+        let denied = |(operation, outcome): (identity_sync::Operation<'_>, &identity_sync::Outcome)| {
+            let kind = match outcome {
+                identity_sync::Outcome::Failed(error) => error.kind(),
+                _ => return false,
+            };
+            let anchor = operation.subject().anchor().unwrap_or_default();
+            let state = store.state();
+            let mut links = state.users.values().chain(state.groups.values()).flat_map(|r| &r.external_ids);
+            kind == ErrorKind::AlreadyExists && links.any(|link| link.value.as_str() == anchor)
+        };
+        if lost && self.tries_again() && creates.into_iter().any(denied) {
             return Err(format!("a create whose answer was lost is not found again: {report}\n{plan}"));
         }
         if ambiguous || in_parts {
