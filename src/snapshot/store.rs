@@ -147,6 +147,9 @@ pub struct StoreSnapshotBuilder {
     overlapping: bool,
 }
 
+/// Who it is cannot be told, so the list is not whole (rule C5).
+const NAMELESS_MEMBER: &str = "a member without an id was read";
+
 impl StoreSnapshotBuilder {
     /// With these bounds instead of the default ones.
     #[must_use]
@@ -234,6 +237,10 @@ impl StoreSnapshotBuilder {
             copy_row(&page.attributes, i, table, kept);
             let first = data.link_issuers.len() as u32;
             for link in row.links..next.map_or(page.anchors.len(), |next| next.links) {
+                // Empty is missing: whoever has no anchor is not ours, and nothing could be said of whom a plan is about (M7).
+                if page.anchors.at(link).is_empty() {
+                    continue;
+                }
                 data.link_issuers.push(data.issuers.intern(page.issuers.at(link)));
                 data.link_anchors.push(page.anchors.at(link));
             }
@@ -247,6 +254,9 @@ impl StoreSnapshotBuilder {
             });
             if kind == Kind::Group {
                 let members = row.members..next.map_or(page.members.len(), |next| next.members);
+                if members.clone().any(|member| page.members.at(member).is_empty()) {
+                    self.fault = Some(NAMELESS_MEMBER.to_owned());
+                }
                 let start = data.members.len();
                 data.ids.intern_all(members.map(|member| page.members.at(member)), &mut data.members);
                 dedup_from(&mut data.members, start);
@@ -271,6 +281,9 @@ impl StoreSnapshotBuilder {
         for list in lists {
             let start = data.members.len();
             for member in list.0.iter() {
+                if member.is_empty() {
+                    self.fault = Some(NAMELESS_MEMBER.to_owned());
+                }
                 data.members.push(data.ids.intern(member));
             }
             dedup_from(&mut data.members, start);

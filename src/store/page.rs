@@ -132,7 +132,8 @@ macro_rules! stored_page {
         }
 
         impl $row<'_> {
-            /// Adds a link to an object of a directory. Give those of all issuers, not only ours (rule M7).
+            /// Adds a link to an object of a directory. Give those of all issuers, not only ours (rule M7). One with
+            /// an empty value is none.
             pub fn external_id(&mut self, issuer: &str, value: &str) -> &mut Self {
                 self.0.external_id(issuer, value);
                 self

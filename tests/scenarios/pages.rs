@@ -1,9 +1,10 @@
 //! What adapters may put into pages, and what is made of it (rules C1, E9, M5, S1).
 
 use identity_sync::{
-    AccountState, Assignments, Completeness, Concurrency, ExternalId, GroupPage, Limits, MemberKind, Options,
-    PlanError, Principal, Run, SourceCapabilities, SourceSnapshot, SourceSnapshotBuilder, StoreCapabilities,
-    StoreSnapshot, StoreSnapshotBuilder, StoredGroupPage, StoredUserPage, UserPage, plan,
+    AccountState, Assignments, Completeness, Concurrency, Deprovision, ExternalId, GroupPage, Limits,
+    MemberKind, Options, Plan, PlanError, Principal, Run, SourceCapabilities, SourceSnapshot,
+    SourceSnapshotBuilder, StoreCapabilities, StoreSnapshot, StoreSnapshotBuilder, StoredGroupPage,
+    StoredUserPage, UserPage, plan,
 };
 use pretty_assertions::assert_eq;
 
@@ -339,6 +340,52 @@ fn a_store_that_lists_a_record_twice_or_without_an_id_was_not_read_whole() {
     };
     assert_eq!(refused(&row("ada")), "the same record came twice");
     assert_eq!(refused(&row("")), "a record without an id was read");
+}
+
+#[test]
+fn a_store_that_lists_a_member_without_an_id_was_not_read_whole() {
+    // rules C5, P1: nobody was removed from the group, in a plan that could not be read again
+    let mut store = store();
+    let mut page = StoredGroupPage::default();
+    page.group("other").external_id(CORP, "other").version("1").member("ada").member("");
+    store.groups(&page).unwrap();
+    let source = source_of(&["ada", "bob", "kim"]).finish();
+    let (options, nobody) = (Options::for_issuer(CORP), Assignments::complete([]));
+    let found = plan(&source, &store.finish(Completeness::Complete), &nobody, &options, &Run::default());
+    let reason = "a member without an id was read".to_owned();
+    assert_eq!(found.err(), Some(PlanError::PartialStore { reason }));
+}
+
+#[test]
+fn a_link_without_a_value_is_no_link() {
+    // rules M7, P1: the record was taken for ours, and the plan about it could not be read again
+    let mut store = StoreSnapshot::builder(StoreCapabilities::named("app"));
+    let mut page = StoredUserPage::default();
+    page.user("local").external_id(CORP, "").version("1").attribute("userName", "local");
+    page.user("kept")
+        .external_id(CORP, "kept")
+        .external_id(CORP, "")
+        .version("1")
+        .attribute("userName", "kept");
+    store.users(&page).unwrap();
+    let mut page = StoredGroupPage::default();
+    page.group("local").external_id(CORP, "").version("1").attribute("displayName", "local");
+    store.groups(&page).unwrap();
+    let mut source = source_of(&["ada"]);
+    source.groups_end(Completeness::Complete);
+    let mut options = Options::for_issuer(CORP);
+    options.users.left_scope = Deprovision::Deactivate;
+    options.groups.left_scope = Deprovision::Delete;
+    options.allow_empty.groups = true;
+    let ada = Assignments::complete([Principal::External(ExternalId::new(CORP, "ada"))]);
+    let store = store.finish(Completeness::Complete);
+    let found = plan(&source.finish(), &store, &ada, &options, &Run::default()).unwrap().plan;
+    assert_eq!(
+        changes(lines(&found)),
+        ["deactivate kept (LeftScope)", "create user ada [userName=ada] (Entitled)", "kept user kept"]
+    );
+    let again: Plan = serde_json::from_str(&serde_json::to_string(&found).unwrap()).unwrap();
+    assert_eq!(again, found);
 }
 
 #[test]
