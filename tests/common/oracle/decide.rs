@@ -46,8 +46,13 @@ pub fn decide(
     diagnostics.extend(adoptions.refused.iter().map(|anchor| format!("not_adopted {anchor}")));
 
     // From here on what is adopted is ours.
-    let linked = adoptions.linked(&world);
-    let mut view = View::of(&linked);
+    let linked;
+    let mut view = if adoptions.adopted.is_empty() {
+        view
+    } else {
+        linked = adoptions.linked(&world);
+        View::of(&linked)
+    };
     view.barred = adoptions.barred.iter().map(String::as_str).collect();
     let mut records = managed_records(&view);
     adoptions.mark(&mut records);
