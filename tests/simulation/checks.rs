@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use identity_sync::memory::MemoryStore;
+use identity_sync::memory::{MemoryRecord, MemoryStore};
 use identity_sync::{Action, Cause, Kind, Operation, Plan, Subject};
 
 use super::run::Verdict;
@@ -390,6 +390,62 @@ pub fn reassign(world: &mut World, seed: u64) {
     let anchors: Vec<&String> = users.chain(world.source.groups.iter().map(|group| &group.anchor)).collect();
     if let Some(anchor) = anchors.get(rng.below(anchors.len())) {
         principals.push(Principal::External(world.options.issuer.clone(), (*anchor).clone()));
+    }
+}
+
+/// A record of the store is protected from now on; its id.
+pub fn protect(world: &mut World, seed: u64) -> Option<String> {
+    let users = world.store.users.iter().map(|user| &user.id);
+    let ids: Vec<&String> = users.chain(world.store.groups.iter().map(|group| &group.id)).collect();
+    let id = (*ids.get(seed as usize % ids.len().max(1))?).clone();
+    world.options.protected_ids.insert(id.clone());
+    Some(id)
+}
+
+/// The host wants something else from now on.
+pub fn repolicy(world: &mut World, seed: u64) {
+    use crate::common::world::{Deprovision, MemberRemovals, Nesting, UnmanagedMembers};
+    let mut rng = Rng(seed);
+    let policies = [Deprovision::Keep, Deprovision::Deactivate, Deprovision::Delete];
+    let options = &mut world.options;
+    options.users.left_scope = rng.pick(&policies);
+    options.users.deleted_in_source = rng.pick(&policies);
+    options.users.disabled_in_source = rng.pick(&policies[1..]);
+    options.groups.left_scope = rng.pick(&policies);
+    options.nesting = rng.pick(&[Nesting::Flatten, Nesting::DirectOnly]);
+    options.unmanaged_members = rng.pick(&[UnmanagedMembers::Keep, UnmanagedMembers::Remove]);
+    options.member_removals =
+        rng.pick(&[MemberRemovals::Planned, MemberRemovals::Planned, MemberRemovals::Never]);
+}
+
+/// A record that must stay as it is, but for members who are deleted and go with that.
+#[derive(Debug)]
+pub struct Spared {
+    id: String,
+    record: Option<MemoryRecord>,
+}
+
+impl Spared {
+    pub fn of(store: &MemoryStore, id: String) -> Self {
+        let record = Self::record(store, &id);
+        Self { id, record }
+    }
+
+    fn record(store: &MemoryStore, id: &str) -> Option<MemoryRecord> {
+        let state = store.state();
+        state.users.get(id).or_else(|| state.groups.get(id)).cloned()
+    }
+
+    pub fn is_as_it_was(mut self, store: &MemoryStore) -> Verdict {
+        if let Some(record) = &mut self.record {
+            let state = store.state();
+            record.members.retain(|id| state.users.contains_key(id) || state.groups.contains_key(id));
+        }
+        let now = Self::record(store, &self.id);
+        if now == self.record {
+            return Ok(());
+        }
+        Err(format!("protected meanwhile, and yet written: {self:?}\n{now:?}"))
     }
 }
 

@@ -223,15 +223,28 @@ fn run_if<T>(really: bool, run: impl FnOnce() -> Option<T>) -> Option<T> {
 
 #[test]
 fn whatever_happens_in_the_world_at_whichever_step_the_next_runs_mend_it() {
-    // rules J3, J4, M1, P7, X4
+    // rules J3, J4, M1, M8, P7, X4
     let honest = Engine::default();
     let rich = |seed| Case::of(seed, matrix_store::rich(), &honest);
     let fleet = sail(0..30, |seed, seen| rich(seed).every_event(seen));
     fleet.failed.iter().for_each(|(seed, what)| println!("seed {seed}: {what}"));
     assert!(fleet.failed.is_empty());
+    for what in EVENTS {
+        assert!(fleet.seen.0.contains_key(what), "it never happened that {what}");
+    }
     let fleet = sail(seeds(100), |seed, seen| Case::of(seed, r#gen::world(seed), &honest).every_event(seen));
     report(&fleet, |seed, world| Case::of(seed, world.clone(), &honest).every_event(&mut Seen::default()));
 }
+
+/// What somebody else may do meanwhile. Crashes are looked at above; the clock goes back and the memory is lost in `history.rs`.
+const EVENTS: [&str; 6] = [
+    "a second runner",
+    "somebody signs in",
+    "an administrator edits",
+    "assignments change",
+    "a record becomes protected",
+    "the policy changes",
+];
 
 #[test]
 fn every_sabotaged_engine_is_noticed() {

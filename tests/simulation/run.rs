@@ -130,7 +130,8 @@ impl<'e> Case<'e> {
                 [Trouble::SignIn(at, who), Trouble::Edit(at, who)]
             });
             let others = (0..40).flat_map(|turns| [Trouble::SecondRunner(turns), Trouble::Reassign(turns)]);
-            steps.chain(others)
+            let options = (0..20).flat_map(|which| [Trouble::Protect(which), Trouble::Repolicy(which)]);
+            steps.chain(others).chain(options)
         })
     }
 
@@ -331,12 +332,19 @@ impl<'e> Case<'e> {
             Trouble::Write(at, fault) => faulty = faulty.write(at, fault),
             Trouble::Down(at, fault) => faulty = faulty.down_from(at, fault),
             Trouble::Reassign(seed) => checks::reassign(world, seed),
+            Trouble::Repolicy(seed) => checks::repolicy(world, seed),
             _ => {}
         }
         faulty = faulty.stepped();
         let timer = Instant::default();
         let host = if self.tries_again() { Host::new().timer(&timer) } else { Host::new() };
-        let options = ApplyOptions::default();
+        let mut options = ApplyOptions::default();
+        let protected = match trouble {
+            Trouble::Protect(seed) => checks::protect(world, seed),
+            _ => None,
+        };
+        options.protected.ids.extend(protected.iter().map(|id| id.as_str().into()));
+        let spared = protected.map(|id| checks::Spared::of(store, id));
         if let Trouble::SecondRunner(turns) = trouble {
             return self.two_runners(turns, plan, store, &options, &host);
         }
@@ -354,6 +362,9 @@ impl<'e> Case<'e> {
             Next::Poll
         });
         path.writes = faulty.written();
+        if let Some(spared) = spared {
+            spared.is_as_it_was(store)?;
+        }
         if let Some(edited) = edited.filter(|_| store.capabilities().concurrency == Concurrency::Conditional)
         {
             edited.survives(store)?;
@@ -413,7 +424,7 @@ impl<'e> Case<'e> {
             Trouble::Write(_, fault) | Trouble::Down(_, fault) => {
                 !matches!(fault, WriteFault::Refuse(_) | WriteFault::Throttle(_) | WriteFault::Break(_))
             }
-            Trouble::SignIn(..) | Trouble::Edit(..) | Trouble::SecondRunner(_) => true,
+            Trouble::SignIn(..) | Trouble::Edit(..) | Trouble::SecondRunner(_) | Trouble::Protect(_) => true,
             // A plan from half a store meets the other half when it writes.
             Trouble::Read(Call::StoreUsers | Call::StoreGroups, _, _) => true,
             _ => false,

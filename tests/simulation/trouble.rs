@@ -32,6 +32,10 @@ pub enum Trouble {
     Edit(usize, u64),
     /// Assignments change between plan and apply.
     Reassign(u64),
+    /// A record becomes protected between plan and apply.
+    Protect(u64),
+    /// The host chooses other policies between plan and apply.
+    Repolicy(u64),
 }
 
 const KINDS: [ErrorKind; 9] = [
@@ -141,6 +145,8 @@ impl Trouble {
             Self::SignIn(..) => "somebody signs in",
             Self::Edit(..) => "an administrator edits",
             Self::Reassign(_) => "assignments change",
+            Self::Protect(_) => "a record becomes protected",
+            Self::Repolicy(_) => "the policy changes",
         }
     }
 
@@ -155,7 +161,9 @@ impl Trouble {
             Self::Write(_, WriteFault::Refuse(ErrorKind::NotFound))
             | Self::Down(_, WriteFault::Refuse(ErrorKind::NotFound))
             | Self::Write(_, WriteFault::LoseAnswer(ErrorKind::NotFound)) => false,
-            Self::SignIn(..) | Self::Edit(..) | Self::Reassign(_) => false,
+            Self::SignIn(..) | Self::Edit(..) | Self::Reassign(_) | Self::Protect(_) | Self::Repolicy(_) => {
+                false
+            }
             _ => true,
         }
     }
