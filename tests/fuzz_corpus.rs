@@ -41,20 +41,24 @@ fn random(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
+/// Runs a target, and says which input it did not stand.
+fn stands(run: fn(&[u8]), bytes: &[u8], input: impl std::fmt::Display) {
+    let found = std::panic::catch_unwind(|| run(bytes));
+    assert!(found.is_ok(), "{input}: {}", bytes.escape_ascii());
+}
+
 fn replay(target: &str, run: fn(&[u8])) {
-    let read = |file: &PathBuf| std::fs::read(file).unwrap();
-    let corpus: Vec<Vec<u8>> = files("corpus", target).iter().map(read).collect();
+    let read = |file: PathBuf| (std::fs::read(&file).unwrap(), file);
+    let corpus: Vec<(Vec<u8>, PathBuf)> = files("corpus", target).into_iter().map(read).collect();
     assert!(!corpus.is_empty(), "{target} has no corpus");
-    corpus.iter().for_each(|bytes| run(bytes));
-    for file in files("findings", target) {
-        println!("{}", file.display());
-        run(&read(&file));
+    let findings: Vec<(Vec<u8>, PathBuf)> = files("findings", target).into_iter().map(read).collect();
+    for (bytes, file) in corpus.iter().chain(&findings) {
+        stands(run, bytes, file.display());
     }
+    let corpus: Vec<Vec<u8>> = corpus.into_iter().map(|(bytes, _)| bytes).collect();
     let mut numbers = Random::new(0);
     for number in 0..INPUTS {
-        let bytes = random(&mut numbers, &corpus);
-        let found = std::panic::catch_unwind(|| run(&bytes));
-        assert!(found.is_ok(), "{target}, input {number}: {}", bytes.escape_ascii());
+        stands(run, &random(&mut numbers, &corpus), format_args!("{target}, input {number}"));
     }
 }
 

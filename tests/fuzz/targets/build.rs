@@ -52,7 +52,7 @@ impl Builder<'_> {
         text + self.ending
     }
 
-    fn ordered<'i, T>(self, items: &'i [T]) -> Vec<&'i T> {
+    fn ordered<T>(self, items: &[T]) -> Vec<&T> {
         let mut items: Vec<&T> = items.iter().collect();
         if self.reversed {
             items.reverse();
