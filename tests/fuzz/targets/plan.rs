@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use arbitrary::{Arbitrary, Unstructured};
 use identity_sync::{
-    Action, Kind, Operation, Plan, Reconciliation, Run, SourceSnapshot, StoreSnapshot, Timestamp,
+    Action, Kind, Operation, Plan, Reconciliation, Run, SourceSnapshot, StoreSnapshot, Subject, Timestamp,
     UnmanagedMembers, plan, questions_for,
 };
 
@@ -136,7 +136,7 @@ impl Links {
             .filter(|operation| matches!(operation.action(), Action::Adopt))
             .filter_map(|operation| operation.subject().id())
             .collect();
-        let is_ours = |subject: identity_sync::Subject<'_>| {
+        let is_ours = |subject: Subject<'_>| {
             subject.id().is_none_or(|id| {
                 let anchor = subject.anchor().unwrap_or_default();
                 adopted.contains(id)
@@ -153,11 +153,22 @@ impl Links {
             Action::AddMembers(members) => {
                 assert!(members.iter().all(is_ours), "adds who is not ours: {operation}");
             }
-            Action::RemoveMembers(members) if !self.removes_unmanaged => {
+            // Rule D2: unmanaged members go with a deleted group.
+            Action::RemoveMembers(members) if !self.removes_unmanaged && !is_deleted(plan, subject) => {
                 assert!(members.iter().all(is_ours), "removes who is not ours: {operation}");
             }
             _ => {}
         }
         assert!(is_ours(subject), "changes what is not ours: {operation}");
     }
+}
+
+/// Whether the plan deletes this record, held or not.
+fn is_deleted(plan: &Plan, subject: Subject<'_>) -> bool {
+    let mut operations = plan.operations().chain(plan.held().map(|held| held.operation));
+    operations.any(|operation| {
+        matches!(operation.action(), Action::Delete)
+            && operation.subject().id() == subject.id()
+            && operation.subject().kind() == subject.kind()
+    })
 }
