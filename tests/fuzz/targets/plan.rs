@@ -138,9 +138,18 @@ impl Links {
             .collect();
         let is_ours = |subject: Subject<'_>| {
             subject.id().is_none_or(|id| {
-                let anchor = subject.anchor().unwrap_or_default();
                 adopted.contains(id)
-                    || self.ours.contains(&(subject.kind(), id.to_owned(), anchor.to_owned()))
+                    || match subject.anchor() {
+                        Some(anchor) => {
+                            self.ours.contains(&(subject.kind(), id.to_owned(), anchor.to_owned()))
+                        }
+                        // A group as a member (rule E4) is named by its record alone.
+                        None => {
+                            let is_it =
+                                |(kind, ours, _): &(Kind, String, String)| *kind == Kind::Group && ours == id;
+                            subject.kind() == Kind::Group && self.ours.iter().any(is_it)
+                        }
+                    }
             })
         };
         let subject = operation.subject();
