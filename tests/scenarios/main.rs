@@ -24,6 +24,7 @@ mod incidents;
 mod jit;
 mod lines;
 mod locks;
+mod lost_answers;
 mod matching;
 mod memory;
 mod names;
