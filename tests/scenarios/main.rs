@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
 
 mod ambiguous;
+mod answers;
 mod apply;
 mod apply_stops;
 mod approvals;
