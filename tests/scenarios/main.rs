@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
 
+mod absence;
 mod ambiguous;
 mod answers;
 mod apply;
@@ -11,6 +12,7 @@ mod approved_exactly;
 mod attributes;
 mod canaries;
 mod completeness;
+mod counted;
 mod deprovision;
 mod display;
 mod entitlement;
@@ -44,6 +46,7 @@ mod retries;
 mod safety;
 mod scale;
 mod schedule;
+mod selections;
 mod soft_match;
 mod timeline;
 mod window;
