@@ -190,3 +190,21 @@ fn under_abort_what_precedes_an_approved_delete_goes_with_it() {
     let run: Vec<&String> = lines.iter().take_while(|line| !line.starts_with("limit")).collect();
     assert_eq!(run, ["remove one: a b (GroupDeleted)", "delete group one (DeletedInSource, approved)"]);
 }
+
+#[test]
+fn what_a_retired_group_lost_is_not_held_against_it_when_it_comes_back() {
+    // rule D4: it counts in all, not per group, over the runs of the window, too
+    let mut w = staff();
+    w.options.groups.left_scope = Deprovision::Deactivate;
+    w.options.guards = guards(|guards| {
+        per_group(guards, at_most(3));
+        guards.window = Some(identity_sync::Window { period: Period::of_days(1), percent: 100 });
+    });
+    let mut t = Timeline::start(w);
+    t.unassign("staff");
+    assert_eq!(t.run(), ["remove staff: a b c (GroupRetired)", "kept group staff"]);
+    t.assign("staff");
+    assert_eq!(t.hours(1).run(), ["add staff: a b c (Entitled)"]);
+    t.edit_group("staff").members("a b");
+    assert_eq!(t.hours(1).lines(), ["remove staff: c (NoPath)"]);
+}

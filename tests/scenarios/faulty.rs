@@ -136,6 +136,8 @@ pub(crate) enum Fault {
     Forget,
     /// It happens, and the answer names no record.
     KeepId,
+    /// Nothing happens, and it is answered as done.
+    Pretend,
     /// The whole call fails from here on.
     Break(ErrorKind),
     /// The whole call is refused as busy from here on, with a time to wait.
@@ -230,6 +232,10 @@ impl IdentityStore for Scripted<'_> {
                     continue;
                 }
                 Some(Fault::Forget) => continue,
+                Some(Fault::Pretend) => {
+                    item.answer(Ok(Written::done()));
+                    continue;
+                }
                 Some(Fault::Break(kind)) => return Err(error(kind)),
                 Some(Fault::Shut(wait)) => return Err(error(ErrorKind::Transient).retry_after(wait)),
                 _ => {}

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use identity_sync::memory::MemoryRecord;
 use identity_sync::{
     Adoption, ApplyOptions, Concurrency, Deprovision, ErrorKind, ExternalId, Guards, Host, IdentityStore,
-    Kind, Members, Origin, PageEnd, PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage,
-    StoredUserPage, WriteBatch, apply,
+    Kind, Members, Origin, PageEnd, PageToken, RunState, StoreCapabilities, StoreError, StoreSelect,
+    StoredGroupPage, StoredUserPage, WriteBatch, apply,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
 
 use crate::apply::outcomes;
 use crate::faulty::{FakeTimer, Fault, Scripted};
-use crate::world::{CORP, NOTHING, World, capabilities, record};
+use crate::timeline::Timeline;
+use crate::world::{CORP, NOTHING, World, capabilities, lines, record};
 
 /// A world whose plan is one operation.
 struct Case {
@@ -477,4 +478,29 @@ fn a_create_is_found_again_by_our_own_link_alone() {
     // The membership went to the new record.
     let members = w.store.state().groups.values().next().unwrap().members.clone();
     assert_eq!(members.into_iter().collect::<Vec<_>>(), [w.id("ada")]);
+}
+
+#[test]
+fn whatever_is_reported_as_done_twice_and_is_not_is_told_and_done_again() {
+    // rules P4, X1; of a value rule A4 says what follows
+    for case in CASES.iter().filter(|case| !case.line.ends_with("(Changed)")) {
+        let world = (case.world)(Concurrency::Conditional);
+        let mut t = Timeline { world, state: RunState::default(), now: 0, approvals: Vec::new() };
+        for run in 0..4 {
+            let plan = t.plan();
+            assert_eq!(lines(&plan)[0], case.line);
+            let told: Vec<String> = plan.diagnostics().iter().map(ToString::to_string).collect();
+            let told = told.iter().find(|finding| finding.contains("reported as done twice"));
+            assert_eq!(told.is_some(), run >= 2, "{} in run {run}: {told:?}", case.line);
+            let members = if case.line.contains("staff:") { " for 2 of them" } else { "planned again" };
+            assert!(told.is_none_or(|told| told.ends_with(members)), "{told:?}");
+            let store = Scripted::always(&t.store, Fault::Pretend);
+            let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
+            assert!(report.is_success());
+            t.state = report.run;
+        }
+        // Once it is done there is nothing to tell.
+        t.run();
+        assert!(t.plan().is_empty());
+    }
 }
