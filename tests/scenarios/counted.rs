@@ -208,3 +208,29 @@ fn what_a_retired_group_lost_is_not_held_against_it_when_it_comes_back() {
     t.edit_group("staff").members("a b");
     assert_eq!(t.hours(1).lines(), ["remove staff: c (NoPath)"]);
 }
+
+#[test]
+fn each_held_operation_names_the_limit_that_holds_it_in_whatever_order_the_groups_came() {
+    // rules D5, P2
+    let mut w = World::new();
+    w.users("a b");
+    for group in ["z", "y", "x"] {
+        w.group(group, "a b");
+    }
+    w.assign("x y z a b");
+    w.options.guards = Guards::off();
+    w.sync();
+    for (group, members) in [("z", "a"), ("y", "a b"), ("x", "b")] {
+        w.edit_group(group).members(members);
+    }
+    w.options.guards = guards(|guards| per_group(guards, at_most(0)));
+    assert_eq!(
+        w.lines(),
+        [
+            "limit RemovalsPerGroup of x: 1 > 0 of 2",
+            "limit RemovalsPerGroup of z: 1 > 0 of 2",
+            "held by [0]: remove x: a (NoPath)",
+            "held by [1]: remove z: b (NoPath)",
+        ]
+    );
+}
