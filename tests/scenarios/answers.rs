@@ -86,6 +86,83 @@ fn a_create_whose_answer_names_no_record_is_looked_up() {
 }
 
 #[test]
+fn a_create_that_is_answered_with_the_id_of_another_record_failed() {
+    // rule X1: what this plan still has for the new record would go to somebody else
+    let another = "failed: the store answered a create with the id of another record";
+    // Of a record that the plan names, and of one that it made just before.
+    for (known, id) in [("ada", "user-1"), ("", "user-1")] {
+        let mut w = World::new();
+        w.users(known);
+        w.assign(known);
+        w.sync();
+        w.users("bob kim");
+        w.group("staff", "ada bob kim");
+        w.assign("staff");
+        let first = if known.is_empty() { "user-1" } else { "user-2" };
+        let store = Scripted::new(&w.store, [(0, Fault::Name(first)), (1, Fault::Name(id))]);
+        let report = applied(&w, &store, None);
+        assert_eq!(outcomes(&report)[..2], ["applied", another]);
+        // All but him are members.
+        assert_eq!(outcomes(&report)[3], "skipped because of operation 1");
+        let members = w.store.state().groups.values().next().unwrap().members.len();
+        assert_eq!(members, if known.is_empty() { 1 } else { 2 });
+    }
+}
+
+#[test]
+fn only_a_create_tells_which_record_it_is_about() {
+    // rule X1
+    let mut w = one_by_one();
+    w.users("ada");
+    w.assign("ada");
+    w.sync();
+    w.edit("ada").set("title", "chief");
+    w.store.state().users.get_mut("user-1").unwrap().active = false;
+    let store = Scripted::new(&w.store, [(0, Fault::Name("user-9"))]);
+    let report = applied(&w, &store, None);
+    assert_eq!(store.log(), ["update user-1", "switch on user-1"]);
+    assert!(report.is_success(), "{report}");
+}
+
+#[test]
+fn a_store_that_declares_no_room_at_all_gets_one_at_a_time() {
+    // rule X5
+    let mut store = capabilities();
+    (store.batch, store.members_per_write) = (0, 0);
+    let mut w = World::with_store(store);
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.assign("staff");
+    let store = Scripted::new(&w.store, []);
+    assert!(applied(&w, &store, None).is_success());
+    let (calls, log) = (store.calls.lock().unwrap().clone(), store.log());
+    assert!(calls.iter().all(|&items| items == 1), "{calls:?}");
+    assert_eq!(log[3..], ["add 1 to group-3", "add 1 to group-3"]);
+}
+
+#[test]
+fn lists_of_several_groups_in_one_call_each_follow_the_versions_of_their_own_group() {
+    // rules P7, X5
+    let mut store = capabilities();
+    store.members_per_write = 1;
+    let mut w = World::with_store(store);
+    w.users("a b c");
+    w.group("one", "");
+    w.group("two", "");
+    w.assign("one two a b c");
+    w.sync();
+    let two = w.id("two");
+    w.store.state().groups.get_mut(&two).unwrap().version = 40;
+    for group in ["one", "two"] {
+        w.edit_group(group).members("a b c");
+    }
+    let store = Scripted::new(&w.store, []);
+    let report = applied(&w, &store, None);
+    assert!(report.is_success(), "{report}");
+    assert_eq!(*store.calls.lock().unwrap(), [2, 2, 2]);
+}
+
+#[test]
 fn an_update_that_finds_its_name_taken_is_a_failure() {
     // rules X1, X2: that a record with our link exists says something of a create alone
     for kind in [ErrorKind::AlreadyExists, ErrorKind::Conflict] {

@@ -136,6 +136,8 @@ pub(crate) enum Fault {
     Forget,
     /// It happens, and the answer names no record.
     KeepId,
+    /// It happens, and the answer names this record.
+    Name(&'static str),
     /// Nothing happens, and it is answered as done.
     Pretend,
     /// The whole call fails from here on.
@@ -247,6 +249,7 @@ impl IdentityStore for Scripted<'_> {
                 (Some(Fault::LoseAnswer(kind)), _) => item.answer(Err(error(kind))),
                 (Some(Fault::KeepSilent), _) | (_, None) => {}
                 (Some(Fault::KeepId), _) => item.answer(Ok(Written::done())),
+                (Some(Fault::Name(id)), _) => item.answer(Ok(Written::created(id))),
                 (_, Some(answer)) => item.answer(answer),
             }
         }
