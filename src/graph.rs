@@ -439,5 +439,17 @@ mod tests {
         assert!(!test.text("CN=One,OU=AB,DC=x"));
         assert!(!test.text("CN=One\\,OU=A,DC=y"));
         assert!(!test.text("CN=x\\,ou=a, dc=x"));
+        assert!(!test.text("CN=One,OU=A,DC=y"));
+        assert!(!test.text("CN=One,OU=A,DC=x,DC=y"));
+        assert!(test.text("ou=a;dc=X"));
+    }
+
+    #[test]
+    fn a_dn_suffix_compares_values_without_regard_to_case_also_where_they_hold_an_equals_sign() {
+        // rules E9, M2
+        let leaves = Leaves { dn_suffixes: ["OU=Ä=b,DC=x".to_owned()].into(), ..Leaves::default() };
+        let test = LeafTest::new(&leaves);
+        assert!(test.text("CN=One,ou=ä=B,dc=X"));
+        assert!(!test.text("CN=One,ou=ä=c,dc=X"));
     }
 }

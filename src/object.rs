@@ -118,10 +118,10 @@ impl Objects {
             let nodes = links.nodes_of(kind, row);
             let Some(&node) = nodes.first() else { continue };
             let facts = Facts::of_record(graph, scope, kind, row);
+            // Of a record with several anchors each is ambiguous: the first one says so for all.
             let mut object = objects.object(graph, options, memory, (objects.all.len() as u32, node), facts);
             objects.remember(links, memory, node, &facts);
             object.record = row;
-            object.barred |= nodes.iter().any(|&node| links.is_ambiguous(node));
             object.protected =
                 protected.record(kind, row) || nodes.iter().any(|&n| protected.nodes.contains(&n));
             objects.of_record[row as usize] = objects.all.len() as u32;

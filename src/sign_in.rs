@@ -8,7 +8,7 @@ use crate::host::{Host, Reading};
 use crate::id::{ExternalId, SourceAnchor, StoreId};
 use crate::links::Links;
 use crate::model::{AccountState, Completeness, Kind, Origin};
-use crate::options::{Deprovision, Extent, Options, SoftMatch, UserGrace};
+use crate::options::{Deprovision, Extent, Options, UserGrace};
 use crate::plan::Plan;
 use crate::planner::{How, begin, decide};
 use crate::read::{Pages, ReadError, ask, in_time, read_users};
@@ -66,11 +66,8 @@ where
     };
     options.users.deleted_in_source = off;
     options.users.disabled_in_source = Deprovision::Deactivate;
-    options.users.left_scope = Deprovision::Keep;
-    // A sign-in is about one identity, now: nothing waits, and nobody is matched by what he is called.
+    // A sign-in is about one identity, now: nothing waits. Soft match and the release of names are for reconciles alone.
     options.users.grace = UserGrace::default();
-    options.soft_match = SoftMatch::default();
-    options.release_names = false;
     options.extent = Extent::Full;
 
     let link = ExternalId { issuer: issuer.clone(), value: anchor.clone() };
@@ -102,9 +99,10 @@ where
     let plan = decide(&graph, &scope, options, memory, how)?;
     let report = apply(&plan, store, &ApplyOptions::default(), host).await?;
     let found = in_time(*host, &reading, async |host| find_record(store, &link, options, &host).await);
-    let (record, active) = found.await?;
-    let allowed = record.is_some() && active && state == Some(AccountState::Enabled);
-    Ok(SignIn { record, allowed, plan, report })
+    let record = found.await?;
+    let active = record.as_ref().is_some_and(|(_, active)| *active);
+    let allowed = active && state == Some(AccountState::Enabled);
+    Ok(SignIn { record: record.map(|(id, _)| id), allowed, plan, report })
 }
 
 /// The one user as the directory knows it now.
@@ -123,9 +121,7 @@ async fn read_one<D: DirectorySource + ?Sized>(
         .only_mapped(options)
         .only(anchor);
     read_users(directory, &mut builder, select, options, host).await?;
-    // Nobody but this one was asked for: absence of anybody else means nothing.
-    builder.users_end(Completeness::partial("one user only"));
-    builder.groups_end(Completeness::partial("one user only"));
+    // Neither read is told to have ended: nobody but this one was asked for, so that absence of anybody else means nothing.
     let unread = !builder.has_row(Kind::User, anchor.as_str());
     let snapshot = builder.finish();
     if unread && can_ask { ask(directory, snapshot, &wanted, options, host).await } else { Ok(snapshot) }
@@ -188,18 +184,19 @@ async fn read_selected<S: IdentityStore + ?Sized>(
     }
 }
 
+/// The one record that carries the link, and whether it is active.
 async fn find_record<S: IdentityStore + ?Sized>(
     store: &S,
     link: &ExternalId,
     options: &Options,
     host: &Host<'_>,
-) -> Result<(Option<StoreId>, bool), ReadError> {
-    let mut builder = StoreSnapshot::builder(store.capabilities()).overlapping();
+) -> Result<Option<(StoreId, bool)>, ReadError> {
+    let mut builder = StoreSnapshot::builder(store.capabilities());
     let links = [link.clone()];
     read_selected(store, &mut builder, StoreSelect::ExternalIds(&links), options, host).await?;
     let found = builder.finish(Completeness::Complete);
     match found.0.users.as_slice() {
-        [one] => Ok((Some(StoreId::from(found.0.id(one))), one.active)),
-        _ => Ok((None, false)),
+        [one] => Ok(Some((StoreId::from(found.0.id(one)), one.active))),
+        _ => Ok(None),
     }
 }

@@ -206,7 +206,7 @@ pub async fn apply<S: IdentityStore + ?Sized>(
             applier.stopped = Some(Stop::Cancelled);
             break;
         }
-        let (batch, end) = applier.next_batch(next, &sender, host);
+        let (batch, end) = applier.next_batch(next, &sender);
         next = end;
         for (prepared, result) in sender.send(batch).await {
             applier.take(&prepared, result);
@@ -242,7 +242,7 @@ struct Applier<'p> {
     plan: &'p Plan,
     protected: &'p Protected,
     outcomes: Vec<Option<Outcome>>,
-    /// Everything that was heard of an operation in parts, the worst last.
+    /// What was heard of each operation of this batch that is sent in several writes.
     parts: BTreeMap<usize, Part>,
     /// How many members of each list have moved, or may have.
     moved: BTreeMap<usize, u64>,
@@ -270,7 +270,8 @@ struct Known {
 #[derive(Debug, Default)]
 struct Part {
     left_out: Option<usize>,
-    worst: Option<Outcome>,
+    /// What came of the last write that was answered.
+    last: Option<Outcome>,
 }
 
 impl<'p> Applier<'p> {
@@ -299,13 +300,12 @@ impl<'p> Applier<'p> {
         &mut self,
         from: usize,
         sender: &Sender<'_, S>,
-        host: &Host<'_>,
     ) -> (Vec<Prepared>, usize) {
         let room = sender.capabilities.batch.max(1);
         let mut batch: Vec<Prepared> = Vec::new();
         let mut touched: Vec<u32> = Vec::new();
         let mut at = from;
-        while at < self.plan.operations.len() && batch.len() < room && !host.is_cancelled() {
+        while at < self.plan.operations.len() && batch.len() < room {
             let op = &self.plan.operations[at];
             // Versions and freed values come with answers: whoever needs one waits for the next batch.
             // The first of a batch has nothing left to wait for: `prepare` skips it where a create is missing.
@@ -448,12 +448,8 @@ impl<'p> Applier<'p> {
         }
         match self.parts.get_mut(&prepared.op) {
             None => self.outcomes[prepared.op] = Some(outcome),
-            // One write of several: the operation is applied only if all are.
-            Some(part) => {
-                if part.worst.as_ref().is_none_or(Outcome::is_applied) {
-                    part.worst = Some(outcome);
-                }
-            }
+            // One write of several. After one that failed no other goes out: the last one tells what came of them all.
+            Some(part) => part.last = Some(outcome),
         }
     }
 
@@ -470,9 +466,9 @@ impl<'p> Applier<'p> {
     /// Gives the operations of the last batch their outcomes, and tells them in order.
     fn settle(&mut self, end: usize, host: &Host<'_>) {
         for (at, part) in std::mem::take(&mut self.parts) {
-            let outcome = match (part.worst, part.left_out) {
+            let outcome = match (part.last, part.left_out) {
                 (Some(Outcome::Applied), Some(because)) => Outcome::Skipped { because },
-                (worst, _) => worst.unwrap_or(Outcome::NotTried),
+                (last, _) => last.unwrap_or(Outcome::NotTried),
             };
             self.outcomes[at] = Some(outcome);
         }

@@ -486,9 +486,8 @@ impl SourceSnapshotBuilder {
     fn lists_in_order(&mut self) {
         let data = &mut self.data;
         let groups = data.groups.len();
-        let in_order = self.segments.len() == groups
-            && self.segments.iter().enumerate().all(|(i, segment)| segment.group as usize == i);
-        if !in_order {
+        // Each row began with a piece of its list: where there are no more pieces than rows, they are in order.
+        if self.segments.len() > groups {
             let mut by_group: Vec<usize> = (0..self.segments.len()).collect();
             by_group.sort_by_key(|&i| self.segments[i].group);
             let mut members = Vec::with_capacity(data.members.len());

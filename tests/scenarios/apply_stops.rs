@@ -41,6 +41,49 @@ fn lost_authorisation_stops_everything() {
 }
 
 #[test]
+fn a_run_that_may_not_write_any_more_says_so_also_where_too_much_failed() {
+    // rule X1
+    let mut w = one_by_one();
+    w.users("a b");
+    w.assign("a b");
+    let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Unauthorized))]);
+    let mut options = ApplyOptions::default();
+    (options.failure_floor, options.failure_percent) = (1, 0);
+    let report = block_on(apply(&w.plan(), &store, &options, &Host::default())).unwrap();
+    assert_eq!(report.stopped, Some(Stop::Unauthorized));
+    // The first failure alone is too many where none is allowed.
+    let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]);
+    let report = block_on(apply(&w.plan(), &store, &options, &Host::default())).unwrap();
+    assert_eq!((report.stopped, outcomes(&report)[1].as_str()), (Some(Stop::FailureBudget), "not tried"));
+}
+
+#[test]
+fn a_report_counts_every_outcome_and_names_every_failure() {
+    // rules X1, P8
+    let mut w = one_by_one();
+    w.users("a b c d");
+    w.group("e", "b");
+    w.assign("a b c d e");
+    let faults = [
+        (0, Fault::Refuse(ErrorKind::Invalid)),
+        (1, Fault::Forget),
+        (3, Fault::LoseAnswer(ErrorKind::Conflict)),
+    ];
+    let report = applied(&w, &Scripted::new(&w.store, faults), &Host::default());
+    assert_eq!(
+        report.to_string(),
+        "2 applied, 2 failed, 1 skipped, 1 unknown\noperation 0 failed: as scripted\n\
+         operation 3 failed: as scripted"
+    );
+    let mut w = one_by_one();
+    w.users("a");
+    w.assign("a");
+    let report =
+        applied(&w, &Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]), &Host::default());
+    assert_eq!(report.to_string(), "0 applied, 1 failed\noperation 0 failed: as scripted");
+}
+
+#[test]
 fn a_full_store_gets_no_more_creates_and_all_else_goes_on() {
     // rule X1
     let mut w = one_by_one();

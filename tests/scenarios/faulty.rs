@@ -8,7 +8,7 @@ use std::time::Duration;
 use identity_sync::memory::MemoryStore;
 use identity_sync::{
     ErrorKind, Event, IdentityStore, Kind, PageEnd, PageToken, Progress, StoreCapabilities, StoreError,
-    StoreId, StoreSelect, StoredGroupPage, StoredUserPage, Timer, Timestamp, Write, WriteBatch,
+    StoreId, StoreSelect, StoredGroupPage, StoredUserPage, Timer, Timestamp, Write, WriteBatch, Written,
 };
 
 /// Reads only half of its users or groups.
@@ -134,8 +134,16 @@ pub(crate) enum Fault {
     KeepSilent,
     /// Nothing happens, and its slot stays empty.
     Forget,
+    /// It happens, and the answer names no record.
+    KeepId,
+    /// It happens, and the answer names this record.
+    Name(&'static str),
+    /// Nothing happens, and it is answered as done.
+    Pretend,
     /// The whole call fails from here on.
     Break(ErrorKind),
+    /// The whole call is refused as busy from here on, with a time to wait.
+    Shut(Duration),
 }
 
 /// Follows a script: what goes wrong, by the number of the write.
@@ -226,7 +234,12 @@ impl IdentityStore for Scripted<'_> {
                     continue;
                 }
                 Some(Fault::Forget) => continue,
+                Some(Fault::Pretend) => {
+                    item.answer(Ok(Written::done()));
+                    continue;
+                }
                 Some(Fault::Break(kind)) => return Err(error(kind)),
+                Some(Fault::Shut(wait)) => return Err(error(ErrorKind::Transient).retry_after(wait)),
                 _ => {}
             }
             let mut single = WriteBatch::new();
@@ -235,6 +248,8 @@ impl IdentityStore for Scripted<'_> {
             match (fault, single.into_answers().next().flatten()) {
                 (Some(Fault::LoseAnswer(kind)), _) => item.answer(Err(error(kind))),
                 (Some(Fault::KeepSilent), _) | (_, None) => {}
+                (Some(Fault::KeepId), _) => item.answer(Ok(Written::done())),
+                (Some(Fault::Name(id)), _) => item.answer(Ok(Written::created(id))),
                 (_, Some(answer)) => item.answer(answer),
             }
         }

@@ -1,10 +1,10 @@
 //! Who loses and who gains access by a plan (rule P8).
 
-use identity_sync::{AccessImpact, Affected, Deprovision, Guards, Kind, Limit, Plan};
+use identity_sync::{AccessImpact, Affected, Deprovision, Guards, Kind, Limit, MembershipsOnDelete, Plan};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
-use crate::world::World;
+use crate::world::{World, capabilities, guards};
 
 fn names(affected: &[Affected]) -> Vec<&str> {
     affected.iter().map(|one| one.anchor.as_str()).collect()
@@ -143,4 +143,57 @@ fn whoever_gains_over_several_assignments_counts_once_for_the_least() {
         assert_eq!(w.plan().impact().to_string(), "gain access: 1 through group a [a]\n");
         w.source.groups.rotate_left(1);
     }
+}
+
+#[test]
+fn what_a_held_deletion_of_a_group_would_take_is_told_whether_the_store_cascades_or_not() {
+    // rules P8, D2, D5
+    for on_delete in [MembershipsOnDelete::Cascade, MembershipsOnDelete::RemoveFirst] {
+        let mut store = capabilities();
+        store.memberships_on_delete = on_delete;
+        let mut w = World::with_store(store);
+        w.users("ada bob eve");
+        w.group("staff", "ada bob");
+        w.group("team", "bob");
+        w.assign("staff team eve");
+        w.options.guards = guards(|guards| guards.group_deletes = Some(Limit::new(Some(0), 0, 0)));
+        let mut t = Timeline::start(w);
+        t.delete("staff");
+        // What earlier runs have told already is told again with what is held.
+        t.look();
+        let plan = t.plan();
+        assert_eq!(names(&plan.held_impact().loses_last_entitlement), ["ada"], "{on_delete:?}");
+        // A group that goes is not said to become empty.
+        assert!(plan.held_impact().groups_emptied.is_empty());
+        assert!(plan.impact().is_empty());
+    }
+}
+
+#[test]
+fn a_held_deactivation_takes_the_last_entitlement_of_whoever_is_entitled_no_more() {
+    // rules P8, A5, D5
+    let mut t = company();
+    t.options.guards = guards(|guards| guards.deactivations = Some(Limit::new(Some(0), 0, 0)));
+    t.options.users.left_scope = Deprovision::Deactivate;
+    t.unassign("joe");
+    t.edit("ada").disabled();
+    t.look();
+    let plan = t.plan();
+    assert_eq!(names(&plan.held_impact().deactivated), ["ada", "joe"]);
+    assert_eq!(names(&plan.held_impact().loses_last_entitlement), ["joe"]);
+}
+
+#[test]
+fn whoever_joins_one_more_group_or_is_disabled_gains_no_access() {
+    // rule P8
+    let mut t = company();
+    t.users("new off");
+    t.edit("off").disabled();
+    t.assign("off");
+    t.run();
+    t.group("more", "ada joe off new");
+    t.assign("more");
+    let plan = t.plan();
+    // Joe had no group before; ada had one.
+    assert_eq!(gains(plan.impact()), [("joe", 1), ("more", 1)]);
 }

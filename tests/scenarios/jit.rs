@@ -1,6 +1,13 @@
 //! Users who come by sign-in (rules J1–J4).
 
-use identity_sync::{AccountState, Existence, ExternalId, Host, Kind, Origin, Run, SignIn, sign_in};
+use std::sync::Mutex;
+
+use identity_sync::{
+    AccountState, Asked, DirectorySource, Existence, ExternalId, GroupPage, Host, IdentityStore, Issuer,
+    Kind, Origin, PageEnd, PageToken, Read, Run, Select, SignIn, SourceCapabilities, SourceError,
+    StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage, UserPage, WriteBatch,
+    sign_in,
+};
 use pollster::block_on;
 use pretty_assertions::assert_eq;
 
@@ -297,6 +304,8 @@ fn a_sign_in_follows_none_of_the_options_that_are_about_runs() {
     w.options.users.deleted_in_source = identity_sync::Deprovision::Delete;
     w.options.users.grace.disabled_in_source = identity_sync::Period::of_days(30);
     w.options.users.grace.deleted_in_source = identity_sync::Period::of_days(30);
+    // Nothing that is read for a sign-in could show that somebody has left scope.
+    w.options.users.left_scope = identity_sync::Deprovision::Delete;
     for extent in [identity_sync::Extent::ProvenRemovals, identity_sync::Extent::NewEntitlements] {
         w.options.extent = extent;
         w.edit("ada").set("title", &format!("{extent:?}"));
@@ -325,4 +334,143 @@ fn a_sign_in_asks_about_the_one_identity_and_only_where_the_read_lacks_it() {
     // Nothing proves that she is gone: her record stays as it is, and she is not let in.
     assert_eq!((lines(&done.plan).len(), done.allowed), (0, false), "{}", done.plan);
     assert_eq!(w.dump(), ["user ada jit [userName=ada]", "user kim [userName=kim]"]);
+}
+
+#[test]
+fn a_sign_in_matches_nobody_by_name_and_takes_no_name_from_a_leaver() {
+    // rules J1, M3, M4: both are for a reconcile, which sees more
+    let mut store = crate::world::capabilities();
+    store.adoption = identity_sync::Adoption::Supported;
+    let mut w = World::with_store(store);
+    w.options.soft_match.users.insert("userName".into());
+    w.put(Kind::User, "local", record(&[("userName", "ada")]));
+    w.users("ada");
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["note: user ada does not get its userName: record local has the value"]);
+    w.store.state().users.clear();
+    w.record(Kind::User, "old", "leaver", &[("userName", "ada")]);
+    w.source.tombstones.push("leaver".to_owned());
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), ["note: user ada does not get its userName: record old has the value"]);
+    assert_eq!(w.dump(), ["user leaver [userName=ada]"]);
+}
+
+#[test]
+fn a_sign_in_asks_no_source_for_what_it_cannot_do() {
+    // rules J1, C3
+    struct Plain<'w>(&'w World);
+
+    #[async_trait::async_trait]
+    impl DirectorySource for Plain<'_> {
+        fn identity(&self) -> Issuer {
+            CORP.into()
+        }
+
+        fn capabilities(&self) -> SourceCapabilities {
+            SourceCapabilities::default()
+        }
+
+        async fn read_users(&self, read: Read<'_>, page: &mut UserPage) -> Result<PageEnd, SourceError> {
+            assert!(matches!(read.select, Select::All), "this source cannot select");
+            self.0.source.read_users(read, page).await
+        }
+
+        async fn read_groups(&self, _: Read<'_>, _: &mut GroupPage) -> Result<PageEnd, SourceError> {
+            panic!("a sign-in reads no groups");
+        }
+
+        async fn existence(&self, _: &mut Asked<'_>) -> Result<(), SourceError> {
+            panic!("this source has no look-ups");
+        }
+    }
+
+    let w = ada();
+    let (run, host) = (Run::default(), Host::default());
+    for (who, allowed) in [("ada", true), ("nobody", false)] {
+        let done = block_on(sign_in(&Plain(&w), &w.store, &anchor(who), &w.options, &run, &host)).unwrap();
+        assert_eq!(done.allowed, allowed, "{who}");
+    }
+}
+
+/// What a store was asked for, and how its reads end.
+struct Asking<'w> {
+    world: &'w World,
+    selected: Mutex<Vec<String>>,
+    /// How reads end instead, from which on.
+    end: Option<(usize, PageEnd)>,
+}
+
+#[async_trait::async_trait]
+impl IdentityStore for Asking<'_> {
+    fn capabilities(&self) -> StoreCapabilities {
+        self.world.store.capabilities()
+    }
+
+    async fn read_users(
+        &self,
+        select: StoreSelect<'_>,
+        at: Option<&PageToken>,
+        page: &mut StoredUserPage,
+    ) -> Result<PageEnd, StoreError> {
+        let what = match select {
+            StoreSelect::ExternalIds(links) => format!("links {}", links.len()),
+            StoreSelect::UniqueValue { attribute, value } => format!("{attribute}={value}"),
+            other => format!("{other:?}"),
+        };
+        let number = {
+            let mut selected = self.selected.lock().unwrap();
+            selected.push(what);
+            selected.len() - 1
+        };
+        let end = self.world.store.read_users(select, at, page).await?;
+        Ok(match &self.end {
+            Some((from, end)) if number >= *from => end.clone(),
+            _ => end,
+        })
+    }
+
+    async fn read_groups(
+        &self,
+        _: StoreSelect<'_>,
+        _: Option<&PageToken>,
+        _: &mut StoredGroupPage,
+    ) -> Result<PageEnd, StoreError> {
+        panic!("a sign-in reads no groups");
+    }
+
+    async fn write(&self, batch: &mut WriteBatch<'_>) -> Result<(), StoreError> {
+        self.world.store.write(batch).await
+    }
+}
+
+#[test]
+fn a_sign_in_reads_the_user_s_record_and_whoever_has_his_unique_values() {
+    // rules J1, M6: and nothing else
+    let mut w = ada();
+    w.edit("ada").set("title", "countess").set("mail", "ada@x");
+    let store = Asking { world: &w, selected: Mutex::default(), end: None };
+    assert!(signs_in_on(&w, &store, "ada").allowed);
+    assert_eq!(*store.selected.lock().unwrap(), ["links 1", "userName=ada", "links 1"]);
+    // The same record comes twice: by its link, and by its name.
+    let store = Asking { world: &w, selected: Mutex::default(), end: None };
+    let done = signs_in_on(&w, &store, "ada");
+    assert_eq!((lines(&done.plan).len(), done.allowed), (0, true));
+}
+
+#[test]
+fn a_sign_in_trusts_no_read_that_ends_in_part_or_never() {
+    // rules J1, C5
+    let w = ada();
+    let (run, host) = (Run::default(), Host::default());
+    // Before the write, and after it.
+    for number in 0..3 {
+        for end in [PageEnd::partial("half of it"), PageEnd::More(PageToken::new(*b"again"))] {
+            let expected = if matches!(end, PageEnd::More(_)) { "repeats a page" } else { "half of it" };
+            let store = Asking { world: &w, selected: Mutex::default(), end: Some((number, end)) };
+            let done = block_on(sign_in(&w.source, &store, &anchor("ada"), &w.options, &run, &host));
+            let error = done.map(|done| done.allowed).unwrap_err();
+            let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(format!("{error}: {why}").contains(expected), "read {number}: {error}: {why}");
+        }
+    }
 }

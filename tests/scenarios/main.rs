@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has found something")]
 
+mod absence;
 mod ambiguous;
+mod answers;
 mod apply;
 mod apply_stops;
 mod approvals;
@@ -10,6 +12,7 @@ mod approved_exactly;
 mod attributes;
 mod canaries;
 mod completeness;
+mod counted;
 mod deprovision;
 mod display;
 mod entitlement;
@@ -24,6 +27,7 @@ mod incidents;
 mod jit;
 mod lines;
 mod locks;
+mod lost_answers;
 mod matching;
 mod memory;
 mod names;
@@ -42,6 +46,7 @@ mod retries;
 mod safety;
 mod scale;
 mod schedule;
+mod selections;
 mod soft_match;
 mod timeline;
 mod window;

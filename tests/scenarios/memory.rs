@@ -1,12 +1,12 @@
 //! What is remembered between runs (rules D7, I3, C6).
 
 use identity_sync::{
-    ApplyError, Deprovision, Diagnostic, Guards, Period, PlanError, ReconcileError, RunState,
+    ApplyError, Deprovision, Diagnostic, Guards, Limit, Period, PlanError, ReconcileError, RunState, Window,
 };
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
-use crate::world::World;
+use crate::world::{World, guards};
 
 fn leaving() -> Timeline {
     let mut w = World::new();
@@ -187,4 +187,58 @@ fn the_state_of_another_store_or_issuer_is_refused() {
             other => panic!("{field}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn what_is_held_is_held_since_it_was_first_seen_and_never_since_a_time_to_come() {
+    // rules D5, D7
+    let mut w = World::new();
+    w.users("ada eve kim");
+    w.assign("ada eve kim");
+    w.options.guards = guards(|guards| guards.user_deletes = Some(Limit::new(Some(0), 0, 0)));
+    let mut t = Timeline::start(w);
+    t.delete("ada");
+    t.days(1).look();
+    t.delete("eve");
+    t.days(5_000).look();
+    t.days(-4_999);
+    t.state.accept_time(identity_sync::Timestamp(t.now));
+    t.reload();
+    let plan = t.look();
+    let since: Vec<i64> = plan.held().map(|held| held.since.0 / crate::lines::DAY).collect();
+    assert_eq!(since, [1, 2]);
+    t.days(3);
+    let since: Vec<i64> = t.plan().held().map(|held| held.since.0 / crate::lines::DAY).collect();
+    assert_eq!(since, [1, 2]);
+}
+
+#[test]
+fn the_state_forgets_what_was_spent_once_no_window_needs_it() {
+    // rules D4, D7: it is kept for years
+    let mut w = World::new();
+    w.users("ada eve kim");
+    w.assign("ada eve kim");
+    w.options.guards = guards(|guards| {
+        guards.user_deletes = Some(Limit::new(Some(2), 100, 0));
+        guards.window = Some(Window::default());
+    });
+    let mut t = Timeline::start(w);
+    let spent = |t: &Timeline| {
+        let state = serde_json::to_value(&t.state).unwrap();
+        state.get("spent").and_then(|spent| spent.as_array()).map_or(0, Vec::len)
+    };
+    t.delete("ada");
+    t.days(1).run();
+    assert_eq!(spent(&t), 1);
+    t.now += crate::lines::DAY - 1;
+    t.run();
+    assert_eq!(spent(&t), 1);
+    t.now += 1;
+    t.run();
+    assert_eq!(spent(&t), 0);
+    t.delete("eve");
+    t.run();
+    t.options.guards.window = None;
+    t.run();
+    assert_eq!(spent(&t), 0);
 }

@@ -328,3 +328,17 @@ fn a_record_without_its_required_name_is_a_finding_though_nothing_differs() {
     w.record(Kind::User, "u", "ada", &[("title", "x")]);
     assert_eq!(w.lines(), ["note: user ada has no userName, which is required"]);
 }
+
+#[test]
+fn of_several_records_that_hold_what_two_of_ours_want_the_least_is_named() {
+    // rules M6, P2
+    let mut w = World::new();
+    for id in ["m", "k", "z"] {
+        w.put(Kind::User, id, record(&[("userName", "jdoe")]));
+    }
+    w.user("one").set("userPrincipalName", "jdoe");
+    w.user("two").set("userPrincipalName", "jdoe");
+    w.assign("one two");
+    let told: Vec<bool> = w.lines().iter().map(|line| line.ends_with("record k has the value")).collect();
+    assert_eq!(told, [true, true], "{:?}", w.lines());
+}
