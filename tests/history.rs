@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::history::{Approve, Approving, History, How, RunStep, Step, advance, chosen, history};
 use common::live::{LiveAssignments, LiveSource, load, memory_store, unload};
 use common::oracle::{Decision, Memory, Refusal, decide_with};
-use common::world::{self, World};
+use common::world::World;
 use common::{convert, lines};
 use identity_sync::memory::MemoryStore;
 use identity_sync::{
@@ -346,5 +346,4 @@ fn a_history_can_be_played_again() {
         };
         assert_eq!(end(), end());
     }
-    assert!(matches!(world::Extent::Full, world::Extent::Full));
 }

@@ -35,7 +35,7 @@ fn report(fleet: &Fleet, again: impl Fn(u64, &common::world::World) -> run::Verd
     for (seed, what) in &fleet.failed {
         println!("seed {seed} at commit {}: {what}", shrink::commit());
         println!(
-            "replay: IDENTITY_SYNC_REPLAY={seed} cargo test --all-features --test simulation replay -- --nocapture"
+            "replay: IDENTITY_SYNC_REPLAY={seed} cargo test --all-features --test simulation replay -- --ignored --nocapture"
         );
     }
     if let Some((seed, _)) = fleet.failed.first() {
@@ -285,14 +285,13 @@ fn worlds_that_were_once_too_much_stay_mended() {
         }
         worlds += 1;
     }
-    assert!(worlds >= 4);
+    assert!(worlds >= 7);
 }
 
 #[test]
+#[ignore = "plays the world of the seed in IDENTITY_SYNC_REPLAY again, for a person"]
 fn replay() {
-    let Some(seed) = std::env::var("IDENTITY_SYNC_REPLAY").ok().and_then(|seed| seed.parse().ok()) else {
-        return;
-    };
+    let seed = std::env::var("IDENTITY_SYNC_REPLAY").unwrap().parse().unwrap();
     let honest = Engine::default();
     let world = r#gen::world(seed);
     println!("{world:#?}");

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use identity_sync::memory::MemoryStore;
 use identity_sync::testing::{Call, Faulty, Next, ReadFault, WriteFault, drive, interleave};
 use identity_sync::{
-    Action, ApplyOptions, ApplyReport, Concurrency, ErrorKind, Host, IdentityStore, Plan, ReadError,
-    ReconcileError, Run, apply, plan, reconcile, sign_in,
+    Action, ApplyOptions, ApplyReport, Concurrency, ErrorKind, Host, IdentityStore, Kind, Plan, PlanError,
+    ReadError, ReconcileError, Run, apply, plan, reconcile, sign_in,
 };
 use pollster::block_on;
 
@@ -20,7 +21,7 @@ use super::loose::Loose;
 use super::trouble::Trouble;
 use crate::common::r#gen::Rng;
 use crate::common::live::{LiveAssignments, LiveSource, memory_store, unload};
-use crate::common::oracle::{Decision, Operation, Refusal, decide, perform};
+use crate::common::oracle::{self, Decision, Operation, Refusal, decide, perform};
 use crate::common::world::{self, World};
 use crate::common::{convert, lines};
 
@@ -275,8 +276,10 @@ impl<'e> Case<'e> {
             }
             (Err(ReconcileError::Plan(error)), Err(refusal)) => {
                 seen.note(refusal_name(&refusal));
-                let _ = error;
-                Ok(None)
+                if is_refused_for(&error, &refusal) {
+                    return Ok(None);
+                }
+                Err(format!("refused with {error}, where {refusal:?} is expected"))
             }
             (Ok(found), Err(refusal)) => {
                 Err(format!("a plan, where {refusal:?} is expected\n{}", found.plan))
@@ -372,7 +375,7 @@ impl<'e> Case<'e> {
         report.transpose().map_err(|error| format!("apply refused: {error}"))
     }
 
-    /// Somebody else reconciles the same world and applies at the same time.
+    /// Somebody else reads, plans and applies the same world at the same time.
     fn two_runners(
         &self,
         turns: u64,
@@ -382,17 +385,28 @@ impl<'e> Case<'e> {
         host: &Host<'_>,
     ) -> Result<Option<ApplyReport>, String> {
         let (first, second) = (Faulty::new(store).stepped(), Faulty::new(store).stepped());
+        let first = async {
+            let report = apply(plan, &first, options, host).await;
+            report.map(drop).map_err(|error| format!("apply refused: {error}"))
+        };
+        let (source, assigned) =
+            (Faulty::new(LiveSource(&self.world)).stepped(), LiveAssignments(&self.world));
+        let (choices, run) = (convert::options(&self.world.options), Run::default());
+        let second = async {
+            let found = match reconcile(&source, &second, &assigned, &choices, &run, host).await {
+                Ok(found) => found,
+                // It meets the store half-way: what the first run was not refused for, this one may be.
+                Err(ReconcileError::Plan(_)) => return Ok(()),
+                Err(error) => return Err(format!("the second runner: {error}")),
+            };
+            let report = apply(&found.plan, &second, options, host).await;
+            report.map(drop).map_err(|error| format!("the second runner: apply refused: {error}"))
+        };
         let mut rng = Rng(turns);
-        let ended = interleave(
-            vec![Box::pin(apply(plan, &first, options, host)), Box::pin(apply(plan, &second, options, host))],
-            |running| rng.below(running),
-        );
-        for report in ended {
-            match report {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(format!("apply refused: {error}")),
-                None => return Err("two runners never end".to_owned()),
-            }
+        let runners: Vec<Pin<Box<dyn Future<Output = Verdict> + '_>>> =
+            vec![Box::pin(first), Box::pin(second)];
+        for ended in interleave(runners, |running| rng.below(running)) {
+            ended.ok_or("two runners never end")??;
         }
         // Each of them has seen the other's work as conflicts or as done: neither report tells the end alone.
         Ok(None)
@@ -676,6 +690,21 @@ struct Path {
 }
 
 const MOST_RUNS: usize = 4;
+
+/// Whether both were refused for the same reason.
+pub fn is_refused_for(error: &PlanError, refusal: &Refusal) -> bool {
+    match (error, refusal) {
+        (PlanError::OtherSource { .. }, Refusal::OtherSource)
+        | (PlanError::OlderSource { .. }, Refusal::OlderSource)
+        | (PlanError::CannotAdopt, Refusal::CannotAdopt)
+        | (PlanError::PartialStore { .. }, Refusal::PartialStore)
+        | (PlanError::EmptyAssignments { .. }, Refusal::EmptyAssignments) => true,
+        (PlanError::EmptySource { kind, .. }, Refusal::EmptySource(expected)) => {
+            (*kind == Kind::User) == (*expected == oracle::Kind::User)
+        }
+        _ => false,
+    }
+}
 
 fn refusal_name(refusal: &Refusal) -> &'static str {
     match refusal {

@@ -74,7 +74,7 @@ fn every_threat_has_a_row_and_every_test_that_the_row_names_exists() {
 }
 
 #[test]
-fn every_test_of_these_files_names_a_threat_and_stands_in_its_row() {
+fn every_test_that_names_a_threat_stands_in_its_row() {
     let listed: BTreeMap<String, BTreeSet<&str>> = rows()
         .into_iter()
         .map(|[threat, _, _, named]| {
