@@ -112,7 +112,6 @@ pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
     pending.sort_unstable_by_key(|pending| (pending.subject, pending.cause));
     let mut kept: Vec<u32> = draft.kept.iter().map(|&(kind, object)| number(kind, object)).collect();
     kept.sort_unstable();
-    kept.dedup();
     let mut blocked: Vec<(u32, Option<u32>, _)> = draft
         .blocked
         .iter()

@@ -55,6 +55,13 @@ fn a_run_that_may_not_write_any_more_says_so_also_where_too_much_failed() {
     let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]);
     let report = block_on(apply(&w.plan(), &store, &options, &Host::default())).unwrap();
     assert_eq!((report.stopped, outcomes(&report)[1].as_str()), (Some(Stop::FailureBudget), "not tried"));
+    // So is what nobody knows of.
+    let store = Scripted::new(&w.store, [(0, Fault::Forget)]);
+    let report = block_on(apply(&w.plan(), &store, &options, &Host::default())).unwrap();
+    assert_eq!(
+        (report.stopped, outcomes(&report)),
+        (Some(Stop::FailureBudget), vec!["unknown".to_owned(), "not tried".to_owned()])
+    );
 }
 
 #[test]

@@ -234,3 +234,41 @@ fn each_held_operation_names_the_limit_that_holds_it_in_whatever_order_the_group
         ]
     );
 }
+
+#[test]
+fn no_limit_counts_what_another_one_is_for() {
+    // rule D4
+    let only = |set: fn(&mut Guards, Option<Limit>), w: &mut World| {
+        w.options.guards = guards(|guards| set(guards, at_most(0)));
+        w.lines().iter().any(|line| line.starts_with("limit"))
+    };
+    let mut w = staff();
+    w.group("spare", "");
+    w.assign("spare");
+    w.edit("d").set("title", "x");
+    w.sync();
+    w.delete("spare");
+    assert!(!only(|guards, limit| guards.user_deletes = limit, &mut w));
+    assert!(!only(|guards, limit| guards.deactivations = limit, &mut w));
+    assert!(!only(in_all, &mut w));
+    assert!(only(|guards, limit| guards.group_deletes = limit, &mut w));
+    let mut w = staff();
+    w.delete("d");
+    assert!(only(|guards, limit| guards.user_deletes = limit, &mut w));
+    assert!(!only(|guards, limit| guards.group_deletes = limit, &mut w));
+    assert!(!only(|guards, limit| guards.deactivations = limit, &mut w));
+    // A member who is deleted only precedes his own delete.
+    let mut w = staff();
+    w.delete("a");
+    assert!(!only(in_all, &mut w) && !only(per_group, &mut w));
+    let mut w = staff();
+    w.edit("d").disabled();
+    assert!(!only(|guards, limit| guards.user_deletes = limit, &mut w));
+    assert!(only(|guards, limit| guards.deactivations = limit, &mut w));
+    // New values and new groups are no clears, no adoptions and no growth.
+    let mut w = staff();
+    w.edit("d").set("title", "x");
+    assert!(!only(|guards, limit| guards.clears_per_attribute = limit, &mut w));
+    assert!(!only(|guards, limit| guards.adoptions = limit, &mut w));
+    assert!(!only(grants, &mut w));
+}

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
+use identity_sync::memory::MemoryStore;
 use identity_sync::{
     Asked, AssignmentPage, AssignmentSet, DirectorySource, ErrorKind, Existence, ExternalId, GroupPage,
     Guards, Host, IdentityStore, Issuer, Kind, MemberKind, MemberPage, Members, PageEnd, PageToken,
@@ -334,5 +335,31 @@ fn a_look_up_says_what_somebody_is_who_was_not_read() {
         w.edit_group("staff").members("ada ghost");
         w.source.answers.insert("ghost".to_owned(), Existence::Exists { kind });
         assert_eq!(w.lines().iter().any(|line| line == "remove staff: bob (NoPath)"), removed, "{kind:?}");
+    }
+}
+
+#[test]
+fn every_page_of_both_sides_counts_the_last_one_too() {
+    // rules C1, C5, P4
+    for rows in 1..5 {
+        let mut w = World::new();
+        w.options.guards = Guards::off();
+        w.store = MemoryStore::with_capabilities(capabilities()).with_page_size(rows);
+        w.source.rows = rows;
+        w.users("a b c d");
+        for group in ["f", "g", "h", "i"] {
+            w.group(group, "a b c d");
+        }
+        w.assign("a b c d f g h i");
+        assert_eq!(w.plan().len(), 12, "{rows} rows a page");
+        w.sync();
+        // Whoever comes last on either side is compared as well.
+        w.edit("d").set("title", "chief");
+        w.edit_group("i").members("a b c");
+        assert_eq!(
+            w.lines(),
+            ["remove i: d (NoPath)", "update user d [title:  -> chief] (Changed)"],
+            "{rows} rows a page"
+        );
     }
 }

@@ -112,11 +112,12 @@ fn forged(text: &str) -> World {
         w.user(&called(n)).set("userPrincipalName", &called("twin"));
         assign(&mut w, called(n));
     }
-    w.put(Kind::User, text, record(&[("userName", &called("local")), ("note", text)]));
+    // A record without an id would make the read partial.
+    w.put(Kind::User, &called("#"), record(&[("userName", &called("local")), ("note", text)]));
     w.user(&called("local")).set("userPrincipalName", &called("local"));
     assign(&mut w, called("local"));
     w.options.soft_match.users.insert("userName".to_owned());
-    w.assigned.principals.insert(Principal::Stored(text.into()));
+    w.assigned.principals.insert(Principal::Stored(called("#").into()));
     w.assigned.principals.remove(&Principal::External(ExternalId::new("corp", called("kept"))));
     w.options.canaries.users.insert(anchor(&called("canary")));
     w.options.guards.user_deletes = Some(Limit::new(Some(0), 0, 0));
