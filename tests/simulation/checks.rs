@@ -437,11 +437,11 @@ impl Spared {
     }
 
     pub fn is_as_it_was(mut self, store: &MemoryStore) -> Verdict {
-        if let Some(record) = &mut self.record {
+        let mut now = Self::record(store, &self.id);
+        for record in self.record.iter_mut().chain(&mut now) {
             let state = store.state();
             record.members.retain(|id| state.users.contains_key(id) || state.groups.contains_key(id));
         }
-        let now = Self::record(store, &self.id);
         if now == self.record {
             return Ok(());
         }
