@@ -436,7 +436,7 @@ impl Spared {
         state.users.get(id).or_else(|| state.groups.get(id)).cloned()
     }
 
-    pub fn is_as_it_was(mut self, store: &MemoryStore) -> Verdict {
+    pub fn stays(mut self, store: &MemoryStore) -> Verdict {
         let mut now = Self::record(store, &self.id);
         for record in self.record.iter_mut().chain(&mut now) {
             let state = store.state();

@@ -366,7 +366,7 @@ impl<'e> Case<'e> {
         });
         path.writes = faulty.written();
         if let Some(spared) = spared {
-            spared.is_as_it_was(store)?;
+            spared.stays(store)?;
         }
         if let Some(edited) = edited.filter(|_| store.capabilities().concurrency == Concurrency::Conditional)
         {
@@ -698,7 +698,7 @@ pub fn is_refused_for(error: &PlanError, refusal: &Refusal) -> bool {
         | (PlanError::OlderSource { .. }, Refusal::OlderSource)
         | (PlanError::CannotAdopt, Refusal::CannotAdopt)
         | (PlanError::PartialStore { .. }, Refusal::PartialStore)
-        | (PlanError::EmptyAssignments { .. }, Refusal::EmptyAssignments) => true,
+        | (PlanError::EmptyAssignments, Refusal::EmptyAssignments) => true,
         (PlanError::EmptySource { kind, .. }, Refusal::EmptySource(expected)) => {
             (*kind == Kind::User) == (*expected == oracle::Kind::User)
         }
