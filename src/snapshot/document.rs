@@ -123,15 +123,6 @@ fn attributes_of(attributes: Attributes<'_>) -> AttributeDocument {
     grouped.into_iter().map(|(name, values)| (name.to_owned(), shorten(values))).collect()
 }
 
-/// What a row says. Nothing of a bad one is used (rule S1), and which of several rows is here depends on the order of
-/// the read (rules M5, P2).
-fn said(withdrawn: bool, row: Attributes<'_>) -> (AttributeDocument, Vec<String>) {
-    if withdrawn {
-        return (AttributeDocument::new(), Vec::new());
-    }
-    (attributes_of(row), row.unreadable().map(str::to_owned).collect())
-}
-
 fn each_value(attributes: &AttributeDocument, mut add: impl FnMut(&str, &str)) {
     for (name, values) in attributes {
         match values {
@@ -144,35 +135,34 @@ fn each_value(attributes: &AttributeDocument, mut add: impl FnMut(&str, &str)) {
 impl From<&SourceData> for SourceDocument {
     fn from(data: &SourceData) -> Self {
         let anchor = |node: u32| SourceAnchor::from(data.anchors.text(node));
-        let users = data.users.iter().enumerate().map(|(i, user)| {
-            let withdrawn = user.quarantined || user.ambiguous;
-            let (attributes, unreadable) = said(withdrawn, data.user_row(i));
-            let (anchor, state, version) = (anchor(user.node), user.state, user.version);
-            UserDocument { anchor, state, version, attributes, unreadable, withdrawn }
+        let unreadable = |attributes: Attributes<'_>| attributes.unreadable().map(str::to_owned).collect();
+        let users = data.users.iter().enumerate().map(|(i, user)| UserDocument {
+            anchor: anchor(user.node),
+            state: user.state,
+            version: user.version,
+            attributes: attributes_of(data.user_row(i)),
+            unreadable: unreadable(data.user_row(i)),
+            withdrawn: user.quarantined || user.ambiguous,
         });
-        let groups = data.groups.iter().enumerate().map(|(i, group)| {
-            let withdrawn = group.quarantined || group.ambiguous;
-            let (attributes, unreadable) = said(withdrawn, data.group_row(i));
-            GroupDocument {
-                anchor: anchor(group.node),
-                version: group.version,
-                attributes,
-                unreadable,
-                withdrawn,
-                members: {
-                    let anchors = data.members_of(i).iter().map(|&member| {
-                        MemberDocument::Anchor(AnchorDocument {
-                            anchor: data.anchors.text(member).to_owned(),
-                            kind: data.hint(member as usize).unwrap_or_default(),
-                        })
-                    });
-                    let unresolved = data.unresolved_of(i).map(|(text, kind)| {
-                        MemberDocument::Unresolved(UnresolvedDocument { unresolved: text.to_owned(), kind })
-                    });
-                    anchors.chain(unresolved).collect()
-                },
-                members_complete: group.list == ListState::Complete,
-            }
+        let groups = data.groups.iter().enumerate().map(|(i, group)| GroupDocument {
+            anchor: anchor(group.node),
+            version: group.version,
+            attributes: attributes_of(data.group_row(i)),
+            unreadable: unreadable(data.group_row(i)),
+            withdrawn: group.quarantined || group.ambiguous,
+            members: {
+                let anchors = data.members_of(i).iter().map(|&member| {
+                    MemberDocument::Anchor(AnchorDocument {
+                        anchor: data.anchors.text(member).to_owned(),
+                        kind: data.hint(member as usize).unwrap_or_default(),
+                    })
+                });
+                let unresolved = data.unresolved_of(i).map(|(text, kind)| {
+                    MemberDocument::Unresolved(UnresolvedDocument { unresolved: text.to_owned(), kind })
+                });
+                anchors.chain(unresolved).collect()
+            },
+            members_complete: group.list == ListState::Complete,
         });
         Self {
             identity: data.identity.clone(),

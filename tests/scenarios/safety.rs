@@ -1,9 +1,9 @@
 //! Bounds, hostile input, features (rules S1, S3).
 
 use identity_sync::{
-    Assignments, Completeness, Extent, ExternalId, GroupPage, Guards, Limits, MatchRule, MemberKind, Options,
-    PlanError, Principal, ReadError, ReconcileError, Run, SourceCapabilities, SourceSnapshot,
-    StoreCapabilities, StoreSnapshot, UserPage, plan,
+    Assignments, Completeness, Extent, ExternalId, Guards, Limits, MatchRule, MemberKind, Options, PlanError,
+    Principal, ReadError, ReconcileError, Run, SourceCapabilities, SourceSnapshot, StoreCapabilities,
+    StoreSnapshot, UserPage, plan,
 };
 use pretty_assertions::assert_eq;
 
@@ -195,28 +195,6 @@ fn what_came_before_the_bound_in_a_row_beyond_it_counts_for_nothing() {
         serde_json::to_string(&found.plan).unwrap()
     };
     assert_eq!(planned(false), planned(true));
-}
-
-#[test]
-fn a_file_of_ambiguous_rows_is_the_same_in_either_order_and_when_it_was_read() {
-    // rules M5, P1, P2
-    let written = |titles: [&str; 2]| {
-        let mut source = SourceSnapshot::builder("corp", SourceCapabilities::default());
-        let (mut users, mut groups) = (UserPage::default(), GroupPage::default());
-        for title in titles {
-            users.user("ada").attribute("title", title);
-            groups.group("staff").attribute("cn", title).members_complete();
-        }
-        source.users(&users).unwrap();
-        source.groups(&groups).unwrap();
-        source.users_end(Completeness::Complete);
-        source.groups_end(Completeness::Complete);
-        serde_json::to_string(&source.finish()).unwrap()
-    };
-    let text = written(["countess", "clerk"]);
-    assert_eq!(written(["clerk", "countess"]), text);
-    let read: SourceSnapshot = serde_json::from_str(&text).unwrap();
-    assert_eq!(serde_json::to_string(&read).unwrap(), text);
 }
 
 #[test]
