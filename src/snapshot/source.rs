@@ -329,7 +329,7 @@ impl SourceSnapshotBuilder {
                 first => self.twice_users.push((first, number)),
             }
             let attributes = data.user_attributes.rows() as u32;
-            copy_sound_row(row.health, &page.attributes.table, i, &mut data.user_attributes, &names);
+            copy_row(&page.attributes.table, i, &mut data.user_attributes, &names);
             data.users.push(UserEntry {
                 node,
                 state: row.state,
@@ -388,7 +388,7 @@ impl SourceSnapshotBuilder {
                     }
                 }
                 let attribute_row = data.group_attributes.rows() as u32;
-                copy_sound_row(row.health, &page.attributes.table, i, &mut data.group_attributes, &names);
+                copy_row(&page.attributes.table, i, &mut data.group_attributes, &names);
                 data.groups.push(GroupEntry {
                     node,
                     version: row.version,
@@ -608,21 +608,6 @@ impl SourceSnapshotBuilder {
         data.unresolved_kinds = kinds;
         data.member_starts = starts;
         data.unresolved_starts = unresolved_starts;
-    }
-}
-
-/// Copies what a row says. Nothing of a bad one is used: what it holds depends on what came before its bound
-/// (rules S1, P2).
-fn copy_sound_row(
-    health: RowHealth,
-    from: &AttributeTable,
-    row: usize,
-    to: &mut AttributeTable,
-    names: &[Option<u32>],
-) {
-    match health {
-        RowHealth::Sound => copy_row(from, row, to, names),
-        RowHealth::Oversized | RowHealth::Withdrawn => drop(to.open_row()),
     }
 }
 

@@ -1,10 +1,6 @@
 //! Bounds, hostile input, features (rules S1, S3).
 
-use identity_sync::{
-    Assignments, Completeness, Extent, ExternalId, Guards, Limits, MatchRule, MemberKind, Options, PlanError,
-    Principal, ReadError, ReconcileError, Run, SourceCapabilities, SourceSnapshot, StoreCapabilities,
-    StoreSnapshot, UserPage, plan,
-};
+use identity_sync::{Extent, Guards, Limits, MatchRule, MemberKind, PlanError, ReadError, ReconcileError};
 use pretty_assertions::assert_eq;
 
 use crate::world::{NOTHING, World};
@@ -164,37 +160,6 @@ fn a_withdrawn_row_counts_as_seen() {
     w.edit("ada").set("title", "x").withdrawn();
     assert_eq!(w.lines(), ["note: quarantined user ada: its row cannot be used"]);
     assert_eq!(*w.source.asked.lock().unwrap(), [""; 0]);
-}
-
-#[test]
-fn what_came_before_the_bound_in_a_row_beyond_it_counts_for_nothing() {
-    // rules S1, M5, P2: two rows for one anchor, whose attributes come in either order
-    let planned = |backwards: bool| {
-        let mut options = Options::for_issuer("corp");
-        options.limits.attributes_per_object = 2;
-        let mut source =
-            SourceSnapshot::builder("corp", SourceCapabilities::default()).limits(options.limits);
-        let mut page = UserPage::with_limits(options.limits);
-        for last in ["3", "4"] {
-            let mut attributes = [("mail", "ada@x"), ("cn", "Ada"), ("title", last)];
-            if backwards {
-                attributes.reverse();
-            }
-            let mut row = page.user("ada");
-            row.active(true);
-            for (name, value) in attributes {
-                row.attribute(name, value);
-            }
-        }
-        source.users(&page).unwrap();
-        source.users_end(Completeness::Complete);
-        source.groups_end(Completeness::Complete);
-        let store = StoreSnapshot::builder(StoreCapabilities::named("store")).finish(Completeness::Complete);
-        let assigned = Assignments::complete([Principal::External(ExternalId::new("corp", "ada"))]);
-        let found = plan(&source.finish(), &store, &assigned, &options, &Run::default()).unwrap();
-        serde_json::to_string(&found.plan).unwrap()
-    };
-    assert_eq!(planned(false), planned(true));
 }
 
 #[test]
