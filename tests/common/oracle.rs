@@ -31,8 +31,9 @@
 //!
 //! Records
 //! - M5: a record that is linked to a row of the other kind is entitled, read and reached through it, and its
-//!   own member list counts as incomplete. Members of a group with two anchors are compared with everything
-//!   below either; that is complete if each anchor was read with a complete list or is gone.
+//!   own member list counts as incomplete; under `DirectOnly`, too, a listed group entitles the user record that
+//!   carries its anchor. Members of a group with two anchors are compared with everything below either; that is
+//!   complete if each anchor was read with a complete list, is gone, or is no principal.
 //! - M5, C3: a delete because of `LeftScope` or `DisabledInSource` hits an `Ambiguous` record too. The anchor
 //!   that shared it may then be created in the next run. P4 takes two runs then.
 //! - E11, C4: a delete of the record that an assignment names by store id leaves that assignment dangling; if it

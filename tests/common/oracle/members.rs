@@ -3,7 +3,7 @@
 use super::super::world::{AccountState, Extent, MemberRemovals, UnmanagedMembers};
 use super::facts::{Fate, Managed, listed_members, protected_member, state};
 use super::operation::Reference;
-use super::source::{Kind, View};
+use super::source::{Kind, Unread, View};
 use super::writes::Writes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,9 +103,12 @@ fn why_removed<'a>(
     why
 }
 
-/// The flattened list of the record is known: each anchor of it was read with a complete one, or is gone.
+/// The flattened list of the record is known: each anchor of it was read with a complete one, is gone, or is no principal.
 fn list_complete(view: &View<'_>, group: &Managed<'_>) -> bool {
-    group.anchors.iter().all(|anchor| view.complete.contains(anchor) || view.gone(anchor))
+    let hides_nobody = |anchor: &&str| {
+        view.gone(anchor) || !view.alive(anchor) && matches!(view.unread(anchor), Unread::Other)
+    };
+    group.anchors.iter().all(|anchor| view.complete.contains(anchor) || hides_nobody(anchor))
 }
 
 /// Some anchor of the member is below some anchor of the group.

@@ -367,10 +367,11 @@ impl<'a> View<'a> {
         self.entitled.extend(below);
     }
 
-    /// A group and nothing else; under `DirectOnly` membership entitles no group.
+    /// A group and nothing else, by its rows and by its links; under `DirectOnly` membership entitles no group.
     fn is_group(&self, anchor: &str) -> bool {
         if self.alive(anchor) {
-            return !self.users.contains_key(anchor);
+            let user = self.links_of(anchor).iter().any(|(kind, _)| *kind == Kind::User);
+            return !user && !self.users.contains_key(anchor);
         }
         self.unread(anchor) == Unread::Group
     }
