@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::attributes::Attributes;
 use crate::correlate::Fate;
 use crate::diagnostic::{Diagnostic, NotAdopted};
 use crate::graph::Graph;
@@ -106,7 +105,7 @@ enum Found {
 
 #[derive(Debug, Default)]
 struct Candidates {
-    /// Per object what it has, in the order of the objects.
+    /// Per object what it has, in the order of the objects; more than once where nobody knows which of its rows counts.
     of_object: Vec<(u32, Keys)>,
     sharing: Vec<Sharing>,
     /// Records that more than one object matches.
@@ -160,9 +159,10 @@ impl Candidates {
         }
         let mut numbers = Numbers::default();
         for (number, object) in (0..).zip(&objects.all).filter(|(_, object)| object.source != NONE) {
-            let source = source(links, kind, object);
-            let keys = numbers.keys(rules.iter().map(|rule| rule.owned_keys(&rule.desired(source))));
-            candidates.of_object.push((number, keys));
+            for source in links.source.every_row(kind, object.source) {
+                let keys = numbers.keys(rules.iter().map(|rule| rule.owned_keys(&rule.desired(source))));
+                candidates.of_object.push((number, keys));
+            }
         }
         let owned = |keys: Vec<Cow<'_, str>>| keys.into_iter().map(Cow::into_owned).collect();
         let of_record: Vec<Keys> = (0..links.store.records(kind).len())
@@ -259,12 +259,4 @@ fn may_adopt(object: &Object) -> bool {
         && !object.barred
         && !object.protected
         && !object.unknown
-}
-
-fn source<'s>(links: &Links<'s>, kind: Kind, object: &Object) -> Attributes<'s> {
-    match (kind, object.source) {
-        (_, NONE) => Attributes::EMPTY,
-        (Kind::User, row) => links.source.user_row(row as usize),
-        (Kind::Group, row) => links.source.group_row(row as usize),
-    }
 }

@@ -136,33 +136,46 @@ impl From<&SourceData> for SourceDocument {
     fn from(data: &SourceData) -> Self {
         let anchor = |node: u32| SourceAnchor::from(data.anchors.text(node));
         let unreadable = |attributes: Attributes<'_>| attributes.unreadable().map(str::to_owned).collect();
-        let users = data.users.iter().enumerate().map(|(i, user)| UserDocument {
-            anchor: anchor(user.node),
-            state: user.state,
-            version: user.version,
-            attributes: attributes_of(data.user_row(i)),
-            unreadable: unreadable(data.user_row(i)),
-            withdrawn: user.quarantined || user.ambiguous,
+        // Rows that another row of the same anchor replaced are told by their number.
+        let users =
+            data.users.iter().enumerate().filter(|(i, user)| is_current(&data.user_of, user.node, *i));
+        let users = users.flat_map(|(i, user)| {
+            data.every_row(Kind::User, i as u32).into_iter().map(move |row| UserDocument {
+                anchor: anchor(user.node),
+                state: user.state,
+                version: user.version.filter(|_| !user.ambiguous),
+                attributes: attributes_of(row),
+                unreadable: unreadable(row),
+                withdrawn: user.quarantined || user.ambiguous,
+            })
         });
-        let groups = data.groups.iter().enumerate().map(|(i, group)| GroupDocument {
-            anchor: anchor(group.node),
-            version: group.version,
-            attributes: attributes_of(data.group_row(i)),
-            unreadable: unreadable(data.group_row(i)),
-            withdrawn: group.quarantined || group.ambiguous,
-            members: {
-                let anchors = data.members_of(i).iter().map(|&member| {
-                    MemberDocument::Anchor(AnchorDocument {
-                        anchor: data.anchors.text(member).to_owned(),
-                        kind: data.hint(member as usize).unwrap_or_default(),
-                    })
-                });
-                let unresolved = data.unresolved_of(i).map(|(text, kind)| {
-                    MemberDocument::Unresolved(UnresolvedDocument { unresolved: text.to_owned(), kind })
-                });
-                anchors.chain(unresolved).collect()
-            },
-            members_complete: group.list == ListState::Complete,
+        let members = |group: usize| {
+            let anchors = data.members_of(group).iter().map(|&member| {
+                MemberDocument::Anchor(AnchorDocument {
+                    anchor: data.anchors.text(member).to_owned(),
+                    kind: data.hint(member as usize).unwrap_or_default(),
+                })
+            });
+            let unresolved = data.unresolved_of(group).map(|(text, kind)| {
+                MemberDocument::Unresolved(UnresolvedDocument { unresolved: text.to_owned(), kind })
+            });
+            anchors.chain(unresolved).collect::<Vec<_>>()
+        };
+        let groups = data.groups.iter().enumerate();
+        let groups = groups.filter(|(i, group)| is_current(&data.group_of, group.node, *i));
+        let groups = groups.flat_map(|(i, group)| {
+            data.every_row(Kind::Group, i as u32).into_iter().enumerate().map(move |(nth, row)| {
+                GroupDocument {
+                    anchor: anchor(group.node),
+                    version: group.version.filter(|_| !group.ambiguous),
+                    attributes: attributes_of(row),
+                    unreadable: unreadable(row),
+                    withdrawn: group.quarantined || group.ambiguous,
+                    // The lists of several rows are one already.
+                    members: if nth == 0 { members(i) } else { Vec::new() },
+                    members_complete: group.list == ListState::Complete,
+                }
+            })
         });
         Self {
             identity: data.identity.clone(),
@@ -170,17 +183,8 @@ impl From<&SourceData> for SourceDocument {
             capabilities: data.capabilities.clone(),
             users_read: data.users_read.clone(),
             groups_read: data.groups_read.clone(),
-            // Rows that another row of the same anchor replaced are told by their number.
-            users: users
-                .enumerate()
-                .filter(|(i, _)| is_current(&data.user_of, data.users[*i].node, *i))
-                .map(|(_, u)| u)
-                .collect(),
-            groups: groups
-                .enumerate()
-                .filter(|(i, _)| is_current(&data.group_of, data.groups[*i].node, *i))
-                .map(|(_, g)| g)
-                .collect(),
+            users: users.collect(),
+            groups: groups.collect(),
             tombstones: (0..data.anchors.len())
                 .filter(|&i| data.tombstones[i])
                 .map(|i| anchor(i as u32))
@@ -261,7 +265,8 @@ impl SourceDocument {
 }
 
 impl Serialize for SourceSnapshot {
-    /// Ambiguous rows come out as one withdrawn row; everything else comes back as it was.
+    /// Each of several ambiguous rows comes out withdrawn, in the state that counts, and the first one with the members of all;
+    /// everything else comes back as it was.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         SourceDocument::from(&*self.0).serialize(serializer)
     }

@@ -28,7 +28,7 @@ pub(crate) struct UserEntry {
     pub(crate) node: u32,
     pub(crate) state: AccountState,
     pub(crate) version: Option<u64>,
-    /// Row beyond use: seen, but nothing of it counts (rule S1).
+    /// Row beyond use: seen, and counts for nothing but against adoptions (rules S1, M3).
     pub(crate) quarantined: bool,
     /// Two different rows claim this anchor (rule M5).
     pub(crate) ambiguous: bool,
@@ -65,6 +65,9 @@ pub(crate) struct SourceData {
     pub(crate) user_attributes: AttributeTable,
     pub(crate) groups: Vec<GroupEntry>,
     pub(crate) group_attributes: AttributeTable,
+    /// All rows of an anchor of which none counts more than the others, under the first one (rule M5).
+    pub(crate) ambiguous_users: BTreeMap<u32, Vec<u32>>,
+    pub(crate) ambiguous_groups: BTreeMap<u32, Vec<u32>>,
     /// Direct members of each group: nodes, one list behind the other.
     pub(crate) member_starts: Vec<usize>,
     pub(crate) members: Vec<u32>,
@@ -97,6 +100,18 @@ impl SourceData {
 
     pub(crate) fn group_row(&self, group: usize) -> Attributes<'_> {
         self.group_attributes.row(self.groups[group].row as usize)
+    }
+
+    /// What a row says; all that is said of its anchor, where nobody knows which row counts (rule M5).
+    pub(crate) fn every_row(&self, kind: Kind, row: u32) -> Vec<Attributes<'_>> {
+        let (ambiguous, view): (_, fn(&Self, usize) -> Attributes<'_>) = match kind {
+            Kind::User => (&self.ambiguous_users, Self::user_row),
+            Kind::Group => (&self.ambiguous_groups, Self::group_row),
+        };
+        match ambiguous.get(&row) {
+            Some(rows) => rows.iter().map(|&row| view(self, row as usize)).collect(),
+            None => vec![view(self, row as usize)],
+        }
     }
 
     /// Whether some list says that a node is of this kind.
@@ -194,6 +209,8 @@ impl SourceData {
             user_attributes: self.user_attributes.clone(),
             groups: self.groups.clone(),
             group_attributes: self.group_attributes.clone(),
+            ambiguous_users: self.ambiguous_users.clone(),
+            ambiguous_groups: self.ambiguous_groups.clone(),
             member_starts: self.member_starts.clone(),
             members: self.members.clone(),
             unresolved_starts: self.unresolved_starts.clone(),
@@ -251,6 +268,8 @@ impl SourceSnapshotBuilder {
                 user_attributes: AttributeTable::default(),
                 groups: Vec::new(),
                 group_attributes: AttributeTable::default(),
+                ambiguous_users: BTreeMap::new(),
+                ambiguous_groups: BTreeMap::new(),
                 member_starts: Vec::new(),
                 members: Vec::new(),
                 unresolved_starts: Vec::new(),
@@ -329,7 +348,7 @@ impl SourceSnapshotBuilder {
                 first => self.twice_users.push((first, number)),
             }
             let attributes = data.user_attributes.rows() as u32;
-            copy_row(&page.attributes.table, i, &mut data.user_attributes, &names);
+            copy_bounded(row.health, &page.attributes.table, i, &mut data.user_attributes, &names);
             data.users.push(UserEntry {
                 node,
                 state: row.state,
@@ -388,7 +407,7 @@ impl SourceSnapshotBuilder {
                     }
                 }
                 let attribute_row = data.group_attributes.rows() as u32;
-                copy_row(&page.attributes.table, i, &mut data.group_attributes, &names);
+                copy_bounded(row.health, &page.attributes.table, i, &mut data.group_attributes, &names);
                 data.groups.push(GroupEntry {
                     node,
                     version: row.version,
@@ -538,18 +557,21 @@ impl SourceSnapshotBuilder {
             let quarantined = rows.iter().any(|&row| data.users[row].quarantined);
             let entry = match winner {
                 Some(row) => data.users[row].clone(),
-                None => UserEntry {
-                    ambiguous: true,
-                    quarantined,
-                    state: if states.contains(&AccountState::Disabled) {
-                        AccountState::Disabled
-                    } else if states.contains(&AccountState::Unknown) {
-                        AccountState::Unknown
-                    } else {
-                        AccountState::Enabled
-                    },
-                    ..data.users[first].clone()
-                },
+                None => {
+                    data.ambiguous_users.insert(first as u32, rows.iter().map(|&row| row as u32).collect());
+                    UserEntry {
+                        ambiguous: true,
+                        quarantined,
+                        state: if states.contains(&AccountState::Disabled) {
+                            AccountState::Disabled
+                        } else if states.contains(&AccountState::Unknown) {
+                            AccountState::Unknown
+                        } else {
+                            AccountState::Enabled
+                        },
+                        ..data.users[first].clone()
+                    }
+                }
             };
             data.users[first] = entry;
         }
@@ -583,6 +605,7 @@ impl SourceSnapshotBuilder {
                     let group = &mut data.groups[first];
                     group.ambiguous = true;
                     group.quarantined = quarantined;
+                    data.ambiguous_groups.insert(first as u32, rows.iter().map(|&row| row as u32).collect());
                     lists.insert(first, rows);
                 }
             }
@@ -608,6 +631,20 @@ impl SourceSnapshotBuilder {
         data.unresolved_kinds = kinds;
         data.member_starts = starts;
         data.unresolved_starts = unresolved_starts;
+    }
+}
+
+/// Copies what a row says. Of one beyond its bound that would be what happened to come first (rules S1, P2).
+fn copy_bounded(
+    health: RowHealth,
+    from: &AttributeTable,
+    row: usize,
+    to: &mut AttributeTable,
+    names: &[Option<u32>],
+) {
+    match health {
+        RowHealth::Sound | RowHealth::Withdrawn => copy_row(from, row, to, names),
+        RowHealth::Oversized => drop(to.open_row()),
     }
 }
 

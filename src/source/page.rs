@@ -220,9 +220,15 @@ impl UserRow<'_> {
         self.data(|row| row.health = RowHealth::Oversized)
     }
 
-    /// The row is bad: the object counts as seen, and nothing of it is used (rule S1).
+    /// The row is bad: the object counts as seen (rule S1). What was said of it serves for nothing but to forbid that
+    /// somebody else adopts the record that may be its own (rule M3).
     pub fn withdraw(&mut self) {
-        self.data(|row| row.health = RowHealth::Withdrawn);
+        self.data(|row| {
+            // What is beyond its bound stays so: what came before the bound counts for nothing at all.
+            if row.health == RowHealth::Sound {
+                row.health = RowHealth::Withdrawn;
+            }
+        });
     }
 }
 
@@ -419,9 +425,15 @@ impl GroupRow<'_> {
         self.data(|row| row.list = ListState::Partial)
     }
 
-    /// The row is bad: the object counts as seen, and nothing of it is used (rule S1).
+    /// The row is bad: the object counts as seen (rule S1). What was said of it serves for nothing but to forbid that
+    /// somebody else adopts the record that may be its own (rule M3).
     pub fn withdraw(&mut self) {
-        self.data(|row| row.health = RowHealth::Withdrawn);
+        self.data(|row| {
+            // What is beyond its bound stays so: what came before the bound counts for nothing at all.
+            if row.health == RowHealth::Sound {
+                row.health = RowHealth::Withdrawn;
+            }
+        });
     }
 }
 

@@ -64,6 +64,7 @@
 //!   doubtful: nothing is adopted. Several candidates come before that: then the object is barred.
 //! - M3: an object that rule A5 would not create adopts nothing either (disabled under `Delete`, state unknown); one
 //!   that lacks a required value does, and what it lacks stays. Partial reads do not keep anybody from adopting.
+//! - M3: any row of an `Ambiguous` or withdrawn object that shares the values keeps others from the record.
 //! - M3: a barred object is like an `Ambiguous` one: it claims no name.
 //! - M3, D4: adopted records are in the base of no limit: they were not ours before the plan. Members of an adopted
 //!   group that are ours count for its own limit. What is taken away from adopted records counts like any other.

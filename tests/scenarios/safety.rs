@@ -1,6 +1,10 @@
 //! Bounds, hostile input, features (rules S1, S3).
 
-use identity_sync::{Extent, Guards, Limits, MatchRule, MemberKind, PlanError, ReadError, ReconcileError};
+use identity_sync::{
+    Assignments, Completeness, Extent, ExternalId, GroupPage, Guards, Limits, MatchRule, MemberKind, Options,
+    PlanError, Principal, ReadError, ReconcileError, Run, SourceCapabilities, SourceSnapshot,
+    StoreCapabilities, StoreSnapshot, UserPage, plan,
+};
 use pretty_assertions::assert_eq;
 
 use crate::world::{NOTHING, World};
@@ -160,6 +164,64 @@ fn a_withdrawn_row_counts_as_seen() {
     w.edit("ada").set("title", "x").withdrawn();
     assert_eq!(w.lines(), ["note: quarantined user ada: its row cannot be used"]);
     assert_eq!(*w.source.asked.lock().unwrap(), [""; 0]);
+}
+
+#[test]
+fn what_came_before_the_bound_in_a_row_beyond_it_counts_for_nothing() {
+    // rules S1, M5, P2: two rows for one anchor, whose attributes come in either order
+    let planned = |backwards: bool, withdrawn: bool| {
+        let mut options = Options::for_issuer("corp");
+        options.limits.attributes_per_object = 2;
+        let mut source =
+            SourceSnapshot::builder("corp", SourceCapabilities::default()).limits(options.limits);
+        let mut page = UserPage::with_limits(options.limits);
+        for last in ["3", "4"] {
+            let mut attributes = [("mail", "ada@x"), ("cn", "Ada"), ("title", last)];
+            if backwards {
+                attributes.reverse();
+            }
+            let mut row = page.user("ada");
+            row.active(true);
+            for (name, value) in attributes {
+                row.attribute(name, value);
+            }
+            if withdrawn {
+                row.withdraw();
+            }
+        }
+        source.users(&page).unwrap();
+        source.users_end(Completeness::Complete);
+        source.groups_end(Completeness::Complete);
+        let store = StoreSnapshot::builder(StoreCapabilities::named("store")).finish(Completeness::Complete);
+        let assigned = Assignments::complete([Principal::External(ExternalId::new("corp", "ada"))]);
+        let found = plan(&source.finish(), &store, &assigned, &options, &Run::default()).unwrap();
+        serde_json::to_string(&found.plan).unwrap()
+    };
+    for withdrawn in [false, true] {
+        assert_eq!(planned(false, withdrawn), planned(true, withdrawn));
+    }
+}
+
+#[test]
+fn a_file_of_ambiguous_rows_holds_each_of_them_and_stays_as_it_is() {
+    // rules M3, M5, P1
+    let mut source = SourceSnapshot::builder("corp", SourceCapabilities::default());
+    let (mut users, mut groups) = (UserPage::default(), GroupPage::default());
+    for (title, member) in [("countess", "ada"), ("clerk", "bob")] {
+        users.user("ada").attribute("title", title);
+        groups.group("staff").attribute("cn", title).member(member).members_complete();
+    }
+    source.users(&users).unwrap();
+    source.groups(&groups).unwrap();
+    source.users_end(Completeness::Complete);
+    source.groups_end(Completeness::Complete);
+    let written = serde_json::to_string(&source.finish()).unwrap();
+    for text in ["countess", "clerk"] {
+        assert_eq!(written.matches(text).count(), 2, "{written}");
+    }
+    assert_eq!(written.matches("\"bob\"").count(), 1, "{written}");
+    let read: SourceSnapshot = serde_json::from_str(&written).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), written);
 }
 
 #[test]

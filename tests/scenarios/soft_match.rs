@@ -382,7 +382,7 @@ fn takeover() -> World {
 #[test]
 fn t1_the_rightful_owner_counts_whatever_keeps_him_from_being_linked_now() {
     // rule M3: T1, found in review
-    let cases: [fn(&mut World); 5] = [
+    let cases: [fn(&mut World); 8] = [
         |w| {
             w.edit("victim").state(identity_sync::AccountState::Unknown);
         },
@@ -401,6 +401,17 @@ fn t1_the_rightful_owner_counts_whatever_keeps_him_from_being_linked_now() {
             }
             w.edit("victim").add("proxyAddresses", "victim@x");
             w.edit("evil").add("proxyAddresses", "victim@x");
+        },
+        |w| {
+            w.edit("victim").withdrawn();
+        },
+        // Two rows of his, of which nobody knows which one counts, in either order.
+        |w| {
+            w.user("victim").set("mail", "another@x");
+        },
+        |w| {
+            w.edit("victim").set("mail", "another@x");
+            w.user("victim").set("mail", "victim@x");
         },
     ];
     for (number, case) in cases.into_iter().enumerate() {

@@ -48,13 +48,23 @@ fn of_kind(view: &View<'_>, kind: Kind, named: &[String], result: &mut Adoptions
     let mut rivals: BTreeSet<(&str, &str)> = BTreeSet::new();
     let missing = missing_objects(view, kind);
     for anchor in contenders(view, kind) {
-        let Some((attributes, unreadable, _)) = row_of(view, kind, anchor) else { continue };
-        let wanted = map_attributes(map, schema, attributes, unreadable);
+        let rows = match kind {
+            Kind::User => view.users.get(anchor).map(|user| &user.rows),
+            Kind::Group => view.groups.get(anchor).map(|group| &group.rows),
+        };
+        let wanted: Vec<_> = rows
+            .into_iter()
+            .flatten()
+            .map(|(attributes, unreadable)| map_attributes(map, schema, attributes, unreadable))
+            .collect();
+        // A row as a whole, whichever it is.
         let shares = |record: &&Record<'_>| {
-            named.iter().all(|attribute| {
-                let Some(Wanted::Values(values)) = wanted.get(attribute) else { return false };
-                let held = keys(&canonical(record.attributes.get(attribute)), attribute, schema);
-                !held.is_disjoint(&keys(values, attribute, schema))
+            wanted.iter().any(|wanted| {
+                named.iter().all(|attribute| {
+                    let Some(Wanted::Values(values)) = wanted.get(attribute) else { return false };
+                    let held = keys(&canonical(record.attributes.get(attribute)), attribute, schema);
+                    !held.is_disjoint(&keys(values, attribute, schema))
+                })
             })
         };
         let matching: Vec<&Record<'_>> = records.iter().filter(shares).collect();

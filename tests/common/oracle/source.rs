@@ -15,6 +15,8 @@ pub struct User {
     pub unreadable: BTreeSet<String>,
     pub withdrawn: bool,
     pub ambiguous: bool,
+    /// What each of its rows says, where nobody knows which one counts.
+    pub rows: Vec<(Attributes, BTreeSet<String>)>,
 }
 
 /// The one group that the rows of an anchor stand for.
@@ -24,6 +26,7 @@ pub struct Group {
     pub unreadable: BTreeSet<String>,
     pub withdrawn: bool,
     pub ambiguous: bool,
+    pub rows: Vec<(Attributes, BTreeSet<String>)>,
     pub members: BTreeSet<Member>,
     pub members_complete: bool,
 }
@@ -438,7 +441,9 @@ fn merge_user(rows: &[UserRow]) -> User {
         withdrawn: rows.iter().any(|row| row.withdrawn),
         ..rows[0].clone()
     });
+    let said = |row: &UserRow| (row.attributes.clone(), row.unreadable.clone());
     User {
+        rows: if ambiguous { rows.iter().map(said).collect() } else { vec![said(&row)] },
         state: row.state,
         attributes: row.attributes,
         unreadable: row.unreadable,
@@ -470,7 +475,9 @@ fn merge_group(rows: &[GroupRow]) -> Group {
         withdrawn: rows.iter().any(|row| row.withdrawn),
         ..rows[0].clone()
     });
+    let said = |row: &GroupRow| (row.attributes.clone(), row.unreadable.clone());
     Group {
+        rows: if ambiguous { rows.iter().map(said).collect() } else { vec![said(&row)] },
         attributes: row.attributes,
         unreadable: row.unreadable,
         withdrawn: row.withdrawn,

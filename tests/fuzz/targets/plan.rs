@@ -68,7 +68,7 @@ fn assert_same_order(built: &Built, other: &Built, run: &Run) {
     }
 }
 
-/// Whether rows share an anchor: ambiguous ones become one withdrawn row in a file.
+/// Whether rows share an anchor: ambiguous ones are withdrawn in a file.
 fn names_twice(world: &World<'_>) -> bool {
     let users: BTreeSet<String> = world.users.iter().map(|user| user.anchor.text()).collect();
     let groups: BTreeSet<String> = world.groups.iter().map(|group| group.anchor.text()).collect();
