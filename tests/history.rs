@@ -302,7 +302,7 @@ fn every_plan_of_a_tenant_s_life_is_that_of_the_oracle() {
     // rules D1, D4, D5, D7, M3, M4, A4, A7, C6, I3, P4, X4
     let mut seen = Seen::new();
     let mut wrong = 0;
-    for seed in histories(400) {
+    for seed in histories(1_500) {
         if let Err(error) = play(&history(seed), seed, &mut seen) {
             println!("{error}");
             wrong += 1;
@@ -311,7 +311,7 @@ fn every_plan_of_a_tenant_s_life_is_that_of_the_oracle() {
     }
     assert_eq!(wrong, 0);
     println!("{seen:?}");
-    if histories(400) == (0..400) {
+    if histories(1_500) == (0..1_500) {
         for what in [
             "approved",
             "window",

@@ -57,7 +57,7 @@ fn settles_at_once(world: &World, plan: &Plan) -> bool {
 fn after_everything_was_applied_nothing_is_left_to_do() {
     // rules P4, A4, E4
     let mut settled = 0;
-    for seed in count(3_000) {
+    for seed in count(10_000) {
         let world = r#gen::world(seed);
         let options = convert::options(&world.options);
         let store = memory_store(&world, seed);
@@ -137,31 +137,31 @@ fn run_interrupted(plan: &Plan, store: &FaultyStore<'_>) {
 #[test]
 fn a_crash_before_any_write_changes_nothing_in_the_end() {
     // rule X4
-    interrupted(count(400), |at| vec![Fault::CrashBefore(at)]);
+    interrupted(count(1_500), |at| vec![Fault::CrashBefore(at)]);
 }
 
 #[test]
 fn a_crash_after_any_write_changes_nothing_in_the_end() {
     // rule X4
-    interrupted(count(400), |at| vec![Fault::CrashAfter(at)]);
+    interrupted(count(1_500), |at| vec![Fault::CrashAfter(at)]);
 }
 
 #[test]
 fn a_lost_answer_makes_no_second_record_and_loses_none() {
     // rules X4, X2
-    interrupted(count(400), |at| vec![Fault::LostAnswer(at)]);
+    interrupted(count(1_500), |at| vec![Fault::LostAnswer(at)]);
 }
 
 #[test]
 fn a_dropped_future_changes_nothing_in_the_end() {
     // rule X4
-    interrupted(count(400), |at| vec![Fault::HangBefore(at), Fault::HangAfter(at)]);
+    interrupted(count(1_500), |at| vec![Fault::HangBefore(at), Fault::HangAfter(at)]);
 }
 
 #[test]
 fn planning_writes_nothing() {
     // rule P1
-    for seed in count(300) {
+    for seed in count(1_000) {
         let world = r#gen::world(seed);
         let store = memory_store(&world, seed);
         let before = store.state().clone();

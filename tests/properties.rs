@@ -13,7 +13,7 @@ use identity_sync::{PlanError, Run, plan};
 fn worlds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("IDENTITY_SYNC_FIRST").unwrap_or(0);
-    first..first + number("IDENTITY_SYNC_WORLDS").unwrap_or(3_000)
+    first..first + number("IDENTITY_SYNC_WORLDS").unwrap_or(25_000)
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 fn the_same_inputs_in_any_order_give_the_same_bytes() {
     // rules P2, E5, M5
     // In the last one an assigned group has two rows with different names.
-    for seed in worlds().take(1_500).chain([3_000_679]) {
+    for seed in worlds().take(5_000).chain([3_000_679]) {
         let world = r#gen::world(seed);
         let mut shuffled = world.clone();
         shuffle(&mut shuffled.source.users, seed + 1);
@@ -127,7 +127,7 @@ fn the_same_inputs_in_any_order_give_the_same_bytes() {
 #[test]
 fn a_plan_survives_its_json() {
     // rule P1
-    for seed in worlds().take(1_000) {
+    for seed in worlds().take(4_000) {
         let converted = convert(&r#gen::world(seed));
         let (source, store) = (&converted.source, &converted.store);
         let Ok(found) = plan(source, store, &converted.assignments, &converted.options, &Run::default())
@@ -154,7 +154,7 @@ fn an_assigned_anchor_that_is_declared_a_leaf_hides_nobody() {
 #[test]
 fn snapshots_survive_their_json() {
     // rules P1, P2
-    for seed in worlds().take(1_000).chain([3_000_527]) {
+    for seed in worlds().take(4_000).chain([3_000_527]) {
         let converted = convert(&r#gen::world(seed));
         let source = serde_json::from_str(&serde_json::to_string(&converted.source).unwrap()).unwrap();
         let store = serde_json::from_str(&serde_json::to_string(&converted.store).unwrap()).unwrap();
