@@ -2,12 +2,15 @@
 //!
 //! Architecture invariant: nothing in here knows who is entitled, or what a policy is.
 
+mod builder;
 mod document;
 mod source;
 mod store;
+mod unite;
 
+pub use builder::SourceSnapshotBuilder;
+pub use source::SourceSnapshot;
 pub(crate) use source::{NONE, SourceData};
-pub use source::{SourceSnapshot, SourceSnapshotBuilder};
 pub use store::{Assignments, StoreSnapshot, StoreSnapshotBuilder};
 pub(crate) use store::{MemberPages, StoreData};
 
