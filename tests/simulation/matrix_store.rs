@@ -180,6 +180,8 @@ pub fn impossible(fault: u32, op: Op) -> Option<&'static str> {
         (10, _) if creates => Some("there is nothing to be missing"),
         (18, Op::Update) => None,
         (18, _) if !creates => Some("no values are written"),
+        (16, Op::CreateUser | Op::CreateGroup) => None,
+        (16, _) => Some("users and groups are listed before any operation: see their creates"),
         (19, _) if !creates => Some("only a create is answered with an id"),
         _ => None,
     }
@@ -191,7 +193,7 @@ pub fn run(fault: u32, op: Op, at: Where) -> Option<Verdict> {
     let store = store_of(&world, if fault == 14 { 5 } else { 1 });
     let plan = plan_on(&world, &store).ok()?;
     let number = place(&plan, op, at, matches!(fault, 8..=10))?;
-    Some(cell(fault, op, number, &world, &store, &plan).and_then(|healed| match healed {
+    Some(cell(fault, (op, at), number, &world, &store, &plan).and_then(|healed| match healed {
         Healed::Whole => ends_well(&world, &store),
         Healed::InStep => in_step(&world, &store),
         Healed::Not => Ok(()),
@@ -209,7 +211,7 @@ enum Healed {
 
 fn cell(
     fault: u32,
-    op: Op,
+    (op, at): (Op, Where),
     number: usize,
     world: &World,
     store: &MemoryStore,
@@ -319,21 +321,18 @@ fn cell(
         }
         15 => {
             written(plan, &Faulty::new(store), true);
-            // Planned from what the store said before: everything is there already.
-            written(plan, &Faulty::new(store), true);
-        }
-        16 => {
-            for call in [Call::StoreUsers, Call::StoreGroups] {
-                let torn = Faulty::new(store).read(call, 0, ReadFault::Partial);
-                let options = convert::options(&world.options);
-                let (source, assigned) = (LiveSource(world), LiveAssignments(world));
-                match block_on(reconcile(&source, &torn, &assigned, &options, &Run::default(), &Host::new()))
-                {
-                    Err(ReconcileError::Plan(PlanError::PartialStore { .. })) => {}
-                    other => return Err(format!("a plan from half a store: {other:?}")),
-                }
+            let stale = stale_listing(world, store, plan, number);
+            let again = plan_on(world, &stale).map_err(|error| error.to_string())?;
+            let wanted = plan.operations().nth(number).unwrap().subject().anchor();
+            let same = |other: identity_sync::Operation<'_>| {
+                kind_of(&other.action()) == Some(op) && other.subject().anchor() == wanted
+            };
+            if !again.operations().any(same) {
+                return Err(format!("the stale listing plans nothing for {wanted:?}\n{again}"));
             }
+            written(&again, &Faulty::new(store), true);
         }
+        16 => torn_listing(op, at, world)?,
         17 => {
             written(plan, &one(WriteFault::Pretend), true);
             let dropped = plan.operations().nth(number).unwrap();
@@ -435,6 +434,47 @@ fn touch(state: &mut identity_sync::memory::MemoryState, id: &str) {
     }
 }
 
+/// WF-15: what the store lists once all was done, but that the record of one operation is shown as it was before.
+fn stale_listing(world: &World, store: &MemoryStore, plan: &Plan, number: usize) -> MemoryStore {
+    let stale = store_of(world, 1);
+    let before = stale.state().clone();
+    let mut listed = store.state().clone();
+    let subject = plan.operations().nth(number).unwrap().subject();
+    let anchor = subject.anchor().unwrap_or_default();
+    let (then, now) = match subject.kind() {
+        Kind::User => (&before.users, &mut listed.users),
+        Kind::Group => (&before.groups, &mut listed.groups),
+    };
+    let is_subject =
+        |record: &MemoryRecord| record.external_ids.iter().any(|link| link.value.as_str() == anchor);
+    now.retain(|_, record| !is_subject(record));
+    let shown = then.iter().filter(|(_, record)| is_subject(record));
+    now.extend(shown.map(|(id, record)| (id.clone(), record.clone())));
+    *stale.state() = listed;
+    stale
+}
+
+/// WF-16: users or groups are listed up to the first, a middle or the last page, and no further.
+fn torn_listing(op: Op, at: Where, world: &World) -> Verdict {
+    let (call, rows) = match op {
+        Op::CreateUser => (Call::StoreUsers, world.store.users.len()),
+        _ => (Call::StoreGroups, world.store.groups.len()),
+    };
+    let store = store_of(world, 1).with_page_size(1);
+    let page = match at {
+        Where::First => 0,
+        Where::Middle => rows / 2,
+        Where::Last => rows - 1,
+    };
+    let torn = Faulty::new(&store).read(call, page, ReadFault::Partial);
+    let options = convert::options(&world.options);
+    let (source, assigned) = (LiveSource(world), LiveAssignments(world));
+    match block_on(reconcile(&source, &torn, &assigned, &options, &Run::default(), &Host::new())) {
+        Err(ReconcileError::Plan(PlanError::PartialStore { .. })) => Ok(()),
+        other => Err(format!("a plan from half a store: {other:?}")),
+    }
+}
+
 /// WF-6: the unique value, or the link, is taken when the create arrives; by whom decides what comes of it.
 fn holders(op: Op, number: usize, world: &World, plan: &Plan) -> Result<Healed, String> {
     let operation = plan.operations().nth(number).unwrap();
@@ -448,11 +488,16 @@ fn holders(op: Op, number: usize, world: &World, plan: &Plan) -> Result<Healed, 
         ("ours", vec![ours]),
         ("unlinked", Vec::new()),
         ("another source's", vec![ExternalId::new("hr", "x")]),
+        ("protected", Vec::new()),
     ] {
+        let mut world = world.clone();
+        if holder == "protected" {
+            world.options.protected_ids.insert("meanwhile".to_owned());
+        }
         if holder == "ours" && op == Op::Update {
             continue;
         }
-        let store = store_of(world, 1);
+        let store = store_of(&world, 1);
         let record = MemoryRecord {
             external_ids: links.clone(),
             attributes: BTreeMap::from([(attribute.to_owned(), vec![anchor.to_uppercase()])]),
@@ -487,7 +532,7 @@ fn holders(op: Op, number: usize, world: &World, plan: &Plan) -> Result<Healed, 
             return Err(format!("the record of the holder ({holder}) has other links now"));
         }
         drop(state);
-        in_step(world, &store)?;
+        in_step(&world, &store)?;
     }
     Ok(Healed::Not)
 }
