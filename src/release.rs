@@ -263,7 +263,7 @@ impl<'a> Names<'a> {
     fn longer(&self, object: &Object, value: &str, characters: usize) -> String {
         let anchor = self.links.anchor(object.node);
         let prefix: String = anchor.chars().take(characters).collect();
-        match value.split_once('@').filter(|_| self.rule.is_mail()) {
+        match value.rsplit_once('@').filter(|_| self.rule.is_mail()) {
             Some((local, domain)) => format!("{local}~{prefix}@{domain}"),
             None => format!("{value}~{prefix}"),
         }

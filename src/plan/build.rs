@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::emit::Emitter;
+use super::emit::{Emitter, SetAside};
 use super::impact::{Affected, Impacts, Newly};
 use super::naming::{Naming, Who, who};
 use super::repeat::repeated;
@@ -44,12 +44,29 @@ pub(crate) struct Decided<'a> {
     pub(crate) evidence: Option<&'a Evidence>,
 }
 
+impl<'a> Decided<'a> {
+    pub(super) fn objects(&self, kind: Kind) -> &'a Objects {
+        match kind {
+            Kind::User => self.users,
+            Kind::Group => self.groups,
+        }
+    }
+
+    pub(super) fn rules(&self, kind: Kind) -> &'a Rules<'a> {
+        match kind {
+            Kind::User => self.user_rules,
+            Kind::Group => self.group_rules,
+        }
+    }
+}
+
 /// Makes the plan. `O(n log n)` in what it mentions, not in the directory.
 pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
     let mut seen = std::mem::replace(&mut decided.seen, Seen::nothing());
     let Decided { draft, judgement, .. } = &decided;
     let naming = Naming::new(&decided);
     let ordered = Sequence::new(&decided, &naming);
+    let set_aside = SetAside::of(&decided, &ordered);
     let mut emitter = Emitter {
         measured: Measured {
             links: decided.links,
@@ -61,6 +78,7 @@ pub(crate) fn build(mut decided: Decided<'_>) -> Plan {
         naming: &naming,
         decided: &decided,
         sequence: &ordered,
+        set_aside: &set_aside,
         operations: Vec::new(),
         held: Vec::new(),
         position: BTreeMap::new(),

@@ -11,6 +11,7 @@ use crate::diff::{Act, Cause, MemberRef, Step};
 use crate::guard::Measured;
 use crate::model::{Kind, Origin, Timestamp};
 use crate::store::Change;
+use crate::value::Rule;
 
 /// Writes steps out as operations, run or held.
 pub(super) struct Emitter<'a, 'd> {
@@ -18,6 +19,7 @@ pub(super) struct Emitter<'a, 'd> {
     pub(super) naming: &'a Naming,
     pub(super) decided: &'a Decided<'d>,
     pub(super) sequence: &'a Sequence,
+    pub(super) set_aside: &'a SetAside,
     pub(super) operations: Vec<Op>,
     pub(super) held: Vec<HeldOp>,
     /// Where the operations of a step stand: its temporary values, or itself; a list may be in parts.
@@ -155,23 +157,77 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// `~{anchor in hex}`, for mail as the local part (rule P6).
+    /// `~{anchor in hex}`, for mail as the local part (rule P6); where another record has that very value, with a number
+    /// behind it.
     fn temporary(&self, number: u32, changes: &[Change], subject: u32) -> Vec<Change> {
         let Some(attributes) = self.sequence.temporary.get(&number) else { return Vec::new() };
+        let step = &self.decided.draft.steps[number as usize];
+        let record = self.decided.objects(step.kind).all[step.object as usize].record;
         let anchor = self.naming.subjects.anchors.at(subject as usize);
         let hex: String = anchor.bytes().map(|byte| format!("{byte:02x}")).collect();
         let given = changes.iter().filter(|change| attributes.contains(&change.attribute));
+        let value = |change: &Change, rule: &Rule<'_>| {
+            let domain =
+                change.new.first().and_then(|value| value.rsplit_once('@')).map(|(_, domain)| domain);
+            let numbered = |local: &str| match domain.filter(|_| rule.is_mail()) {
+                Some(domain) => format!("{local}@{domain}"),
+                None => local.to_owned(),
+            };
+            let first = numbered(&format!("~{hex}"));
+            let further = (2..).map(|n: u64| numbered(&format!("~{hex}~{n}")));
+            // Each record has one such value at most for this to go on.
+            let mut all = std::iter::once(first).chain(further);
+            all.find(|value| !self.set_aside.has_another(step.kind, rule, value, record)).unwrap_or_default()
+        };
         given
-            .map(|change| {
-                let domain =
-                    change.new.first().and_then(|value| value.split_once('@')).map(|(_, domain)| domain);
-                let is_mail = change.attribute.to_ascii_lowercase().contains("mail");
-                let value = match domain.filter(|_| is_mail) {
-                    Some(domain) => format!("~{hex}@{domain}"),
-                    None => format!("~{hex}"),
-                };
-                Change { attribute: change.attribute.clone(), old: change.old.clone(), new: vec![value] }
+            .filter_map(|change| {
+                let mut rules = self.decided.rules(step.kind).rules.iter();
+                let rule = rules.find(|rule| rule.target == change.attribute)?;
+                let new = vec![value(change, rule)];
+                Some(Change { attribute: change.attribute.clone(), old: change.old.clone(), new })
             })
             .collect()
+    }
+}
+
+/// What records have that looks like a temporary value, by attribute and match key.
+#[derive(Debug, Default)]
+pub(super) struct SetAside(BTreeMap<(Kind, String, String), Vec<u32>>);
+
+impl SetAside {
+    /// Looks only where a cycle is broken up at all.
+    pub(super) fn of(decided: &Decided<'_>, sequence: &Sequence) -> Self {
+        let mut found = Self::default();
+        let attributes: BTreeSet<(Kind, &str)> = sequence
+            .temporary
+            .iter()
+            .flat_map(|(&number, attributes)| {
+                let kind = decided.draft.steps[number as usize].kind;
+                attributes.iter().map(move |attribute| (kind, attribute.as_str()))
+            })
+            .collect();
+        let store = decided.links.store;
+        for (kind, attribute) in attributes {
+            let mut rules = decided.rules(kind).rules.iter();
+            let Some(rule) = rules.find(|rule| rule.target == attribute) else { continue };
+            for row in 0..store.records(kind).len() {
+                for key in rule.keys(rule.held(store.attributes(kind, row))) {
+                    if key.starts_with('~') {
+                        let place = (kind, attribute.to_owned(), key.into_owned());
+                        found.0.entry(place).or_default().push(row as u32);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn has_another(&self, kind: Kind, rule: &Rule<'_>, value: &str, record: u32) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let key = rule.schema.matching.fold(value).into_owned();
+        let holders = self.0.get(&(kind, rule.target.to_owned(), key));
+        holders.is_some_and(|rows| rows.iter().any(|&row| row != record))
     }
 }

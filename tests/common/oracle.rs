@@ -57,7 +57,8 @@
 //! - M6: who holds a value and still maps to it keeps it even if his own record is deleted in this plan.
 //! - P6: a cycle may lead over different attributes. As long as updates wait for each other in a cycle, the
 //!   least anchor of each such component first sets aside, in one operation, all attributes that others of
-//!   the component wait for. A value that will be cleared is set aside as `~hex`.
+//!   the component wait for. A value that will be cleared is set aside as `~hex`; what
+//!   another record has already gets a number behind it.
 //!
 //! Soft match and released names
 //! - M3: "no external id" means of no issuer. A record that has one, whoever's, and shares the values makes a match
@@ -74,7 +75,8 @@
 //!   otherwise, X4). A name with a prefix must not be held by anybody now. If none is free, M6 decides.
 //! - M4: a record whose source value is missing, though it is not marked `keep`, maps to the name no longer, also
 //!   where the target is required; it gets the name with the prefix. Of several values of one attribute, those that
-//!   are taken get it, unless the record's current values are all free. Records are asked in the order of anchors.
+//!   are taken get it, unless the record's current values are all free. Attributes are gone through in the order of the map,
+//!   records in that of anchors.
 //! - M4: a record that is only kept because nobody can prove that it left the scope gives names up too.
 //!
 //! Memory

@@ -5,7 +5,7 @@ use pollster::block_on;
 use pretty_assertions::assert_eq;
 
 use crate::faulty::{Fault, Scripted};
-use crate::world::{World, lines};
+use crate::world::{World, lines, record};
 
 #[test]
 fn a_plan_takes_away_before_it_gives() {
@@ -121,6 +121,52 @@ fn a_swap_of_mail_addresses_takes_a_temporary_local_part() {
         ]
     );
     w.sync();
+}
+
+#[test]
+fn a_temporary_value_that_somebody_else_has_already_gets_a_number() {
+    // rules P6, M7, M2: an engine with another issuer may have left it, or somebody who wants no swap to succeed
+    let mut w = around(&SWAP);
+    for (id, name) in [("X", "~31"), ("Y", "\u{ff5e}31~2")] {
+        w.put(Kind::User, id, record(&[("userName", name)]));
+    }
+    assert_eq!(
+        w.lines(),
+        [
+            "update user 1 [userName: 1 -> ~31~3] (Swap)",
+            "update user 2 [userName: 2 -> 1] (Changed)",
+            "update user 1 [userName: ~31~3 -> 2] (Changed)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn the_domain_of_an_address_begins_behind_its_last_at_sign() {
+    // rules P6, M4: a quoted local part may hold one
+    let mut store = crate::world::capabilities();
+    let mail = identity_sync::AttributeSchema::unique(identity_sync::MatchRule::NfkcCasefold);
+    store.users.insert("emails".to_owned(), mail);
+    let mut w = World::with_store(store);
+    let (one, two) = ("\"a@b\"@x.org", "\"c@d\"@x.org");
+    w.user("1").set("mail", one);
+    w.user("2").set("mail", two);
+    w.assign("1 2");
+    w.sync();
+    w.edit("1").set("mail", two);
+    w.edit("2").set("mail", one);
+    assert_eq!(w.lines()[0], format!("update user 1 [emails: {one} -> ~31@x.org] (Swap)"));
+    w.sync();
+    // He leaves and is kept; somebody else is given his address.
+    w.user("3").set("mail", two);
+    w.assign("3");
+    w.options.users.deleted_in_source = Deprovision::Keep;
+    w.delete("1");
+    assert!(
+        w.lines().contains(&format!("update user 1 [emails: {two} -> \"c@d\"~1@x.org] (NameReleased)")),
+        "{:?}",
+        w.lines()
+    );
 }
 
 #[test]

@@ -7,7 +7,6 @@ use crate::common::world::{self, World};
 pub fn leave_out(world: &mut World) {
     only_mapped(world);
     adopted_groups_are_in_no_group(world);
-    nobody_else_swaps_names(world);
     outdated_rows_name_nobody_unread(world);
     equal_rows_have_one_version(world);
 }
@@ -82,15 +81,4 @@ fn outdated_rows_name_nobody_unread(world: &mut World) {
             world::MemberTarget::Unresolved(_) => true,
         });
     }
-}
-
-/// Known, and left: where a record that is not ours has the very name over which a swap would go (`~` and the anchor in hex,
-/// as an engine with another issuer may leave it), the swap fails on every run until that name is free.
-fn nobody_else_swaps_names(world: &mut World) {
-    let issuer = world.options.issuer.clone();
-    let foreign = |links: &[(String, String)]| !links.iter().any(|(by, _)| *by == issuer);
-    let swaps =
-        |attributes: &world::Attributes| attributes.values().flatten().any(|value| value.starts_with('~'));
-    world.store.users.retain(|user| !(foreign(&user.external_ids) && swaps(&user.attributes)));
-    world.store.groups.retain(|group| !(foreign(&group.external_ids) && swaps(&group.attributes)));
 }

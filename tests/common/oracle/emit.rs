@@ -8,7 +8,7 @@ use super::holding::Op;
 use super::members::{Removal, Why};
 use super::operation::{Changes, Operation, Reference};
 use super::source::{Kind, View};
-use super::values::temporary;
+use super::values::{canonical, keys, temporary};
 use super::writes::{Update, Writes, holders, schema_and_map, temporaries};
 use super::{Adoptions, Note};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +135,7 @@ fn written(
     let mut whole = BTreeMap::new();
     for (id, update) in &writes.updates {
         let set_aside = temporaries.get(id).cloned().unwrap_or_default();
-        whole.insert(Op::Update(id.clone()), update_operations(kind, id, update, &set_aside));
+        whole.insert(Op::Update(id.clone()), update_operations(view, kind, id, update, &set_aside));
     }
     for (anchor, attributes) in &writes.creates {
         let (op, anchor, attributes) = (Op::Create(kind, anchor.clone()), anchor.clone(), attributes.clone());
@@ -153,14 +153,22 @@ fn written(
     whole
 }
 
-fn update_operations(kind: Kind, id: &str, update: &Update, set_aside: &BTreeSet<String>) -> Vec<Operation> {
+fn update_operations(
+    view: &View<'_>,
+    kind: Kind,
+    id: &str,
+    update: &Update,
+    set_aside: &BTreeSet<String>,
+) -> Vec<Operation> {
     let mut operations = Vec::new();
     let mut changes = update.changes.clone();
     let mut first = Changes::new();
     for attribute in set_aside {
         // Only what changes is waited for, so the attribute is there.
         let Some((old, new)) = changes.get_mut(attribute) else { continue };
-        let value = vec![temporary(&update.anchor, attribute, new)];
+        let value = vec![temporary(&update.anchor, attribute, new, |value| {
+            is_held(view, kind, id, attribute, value)
+        })];
         first.insert(attribute.clone(), (std::mem::replace(old, value.clone()), value));
     }
     let id = id.to_owned();
@@ -172,6 +180,20 @@ fn update_operations(kind: Kind, id: &str, update: &Update, set_aside: &BTreeSet
         Kind::Group => Operation::UpdateGroup { id, changes },
     });
     operations
+}
+
+/// Another record has the value, by the rule of its attribute.
+fn is_held(view: &View<'_>, kind: Kind, id: &str, attribute: &str, value: &str) -> bool {
+    let (schema, _) = schema_and_map(view, kind);
+    let wanted = keys(&[value.to_owned()], attribute, schema);
+    let store = &view.world.store;
+    let users = store.users.iter().map(|user| (Kind::User, &user.id, &user.attributes));
+    let groups = store.groups.iter().map(|group| (Kind::Group, &group.id, &group.attributes));
+    users.chain(groups).filter(|(of, other, _)| *of == kind && other.as_str() != id).any(
+        |(_, _, attributes)| {
+            !keys(&canonical(attributes.get(attribute)), attribute, schema).is_disjoint(&wanted)
+        },
+    )
 }
 
 /// Operations that run and that wait, with what must be remembered of each.

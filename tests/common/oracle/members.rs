@@ -103,12 +103,14 @@ fn why_removed<'a>(
     why
 }
 
-/// The flattened list of the record is known: each anchor of it was read with a complete one, is gone, or is no principal.
+/// The flattened list of the record is known: each anchor of it was read with a complete one, or is gone; beside one that
+/// was read it may be no principal, too.
 fn list_complete(view: &View<'_>, group: &Managed<'_>) -> bool {
-    let hides_nobody = |anchor: &&str| {
-        view.gone(anchor) || !view.alive(anchor) && matches!(view.unread(anchor), Unread::Other)
-    };
-    group.anchors.iter().all(|anchor| view.complete.contains(anchor) || hides_nobody(anchor))
+    let any_read = group.anchors.iter().any(|anchor| view.complete.contains(anchor));
+    let no_principal =
+        |anchor: &&str| any_read && !view.alive(anchor) && view.unread(anchor) == Unread::Other;
+    let known = |anchor: &&str| view.complete.contains(anchor) || view.gone(anchor) || no_principal(anchor);
+    group.anchors.iter().all(known)
 }
 
 /// Some anchor of the member is below some anchor of the group.

@@ -173,13 +173,19 @@ pub fn add_releases(
     let mut given = Occupied::new();
     let mut waits = waits(holders, schema, writes, kind);
     let after = after(holders, writes);
-    for id in ids {
-        let record = &records[id];
-        let mut occupied = occupied(records, view, kind, id, parties);
-        occupied.extend(given.iter().cloned());
-        let holder = holders.iter().find(|holder| holder.id == id);
-        let mut changes = Changes::new();
-        for (attribute, keys_taken) in &taken[id] {
+    let (_, map) = schema_and_map(view, kind);
+    let mut attributes: Vec<&String> = taken.values().flat_map(|of| of.keys()).collect();
+    attributes.sort_by_key(|attribute| map.iter().position(|mapping| mapping.target == **attribute));
+    attributes.dedup();
+    let mut all_changes: BTreeMap<&str, Changes> = BTreeMap::new();
+    for attribute in attributes {
+        for id in ids.iter().copied() {
+            let Some(keys_taken) = taken[id].get(attribute) else { continue };
+            let record = &records[id];
+            let mut occupied = occupied(records, view, kind, id, parties);
+            occupied.extend(given.iter().cloned());
+            let holder = holders.iter().find(|holder| holder.id == id);
+            let changes = all_changes.entry(id).or_default();
             let Some(offer) = holder.and_then(|holder| holder.offers.get(attribute)) else { continue };
             let wanted = keys(&offer.current, attribute, schema);
             let claimed = |key: &String| {
@@ -211,7 +217,9 @@ pub fn add_releases(
             given.extend(keys(&new, attribute, schema).into_iter().map(|key| (attribute.clone(), key)));
             changes.insert(attribute.clone(), (canonical(record.attributes.get(attribute)), new));
         }
-        let anchor = record.anchor().to_owned();
+    }
+    for (id, changes) in all_changes {
+        let anchor = records[id].anchor().to_owned();
         writes.updates.insert(id.to_owned(), Update { anchor, changes, adopt: false, release: true });
     }
 }

@@ -231,12 +231,20 @@ fn quarantined_for(
     }
 }
 
-/// The temporary value that the least anchor of a cycle takes (rule P6).
-pub fn temporary(anchor: &str, attribute: &str, new: &[String]) -> String {
+/// The temporary value that the least anchor of a cycle takes (rule P6): the first one that no other record has.
+pub fn temporary(anchor: &str, attribute: &str, new: &[String], is_taken: impl Fn(&str) -> bool) -> String {
     let hex: String = anchor.bytes().map(|byte| format!("{byte:02x}")).collect();
     let domain = new.first().and_then(|value| value.rsplit_once('@')).map(|(_, domain)| domain);
-    match domain {
-        Some(domain) if attribute.to_ascii_lowercase().contains("mail") => format!("~{hex}@{domain}"),
-        _ => format!("~{hex}"),
+    let of = |local: String| match domain {
+        Some(domain) if attribute.to_ascii_lowercase().contains("mail") => format!("{local}@{domain}"),
+        _ => local,
+    };
+    let mut number = 1;
+    loop {
+        let value = if number == 1 { of(format!("~{hex}")) } else { of(format!("~{hex}~{number}")) };
+        if !is_taken(&value) {
+            return value;
+        }
+        number += 1;
     }
 }
