@@ -1,11 +1,14 @@
 //! Reading by anchor.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::builder::SourceBuilder;
-use super::super::finding::{Finding, Outcome, not_applicable};
+use super::super::finding::{Finding, Outcome, demand, not_applicable};
 use super::super::paging::exactly;
-use super::{Bench, anchors, group, group_anchors, groups, lists, user_anchors, users};
+use super::{
+    Bench, UserSeen, anchors, filled, group, group_anchors, groups, lists, user, user_anchors, users,
+};
+use crate::model::AccountState;
 use crate::source::{DirectorySource, Select};
 
 /// More than this is not asked for, whatever is declared: a check should end.
@@ -86,6 +89,53 @@ pub(super) async fn a_selected_group_has_its_whole_list<B: SourceBuilder>(bench:
         lists::same_members(expected, group(&seen, &expected.anchor)?)?;
     }
     Ok(())
+}
+
+// rules A1, A5
+pub(super) async fn a_selected_object_is_read_as_in_the_whole_read<B: SourceBuilder>(
+    bench: &Bench<'_, B>,
+) -> Outcome {
+    let mut directory = bench.company();
+    directory.users.iter_mut().step_by(3).for_each(|user| user.state = AccountState::Disabled);
+    let source = bench.holding(&directory).await?;
+    let most = most(&source)?;
+    let risk =
+        "the engine reads by anchor where it can: values are cleared, or a lock is not seen (rules A1, A5)";
+    let wanted: Vec<&str> = user_anchors(&directory).into_iter().take(most).collect();
+    let whole = users(&source, Select::All).await?;
+    for found in users(&source, Select::Anchors(&anchors(wanted))).await? {
+        let listed = user(&whole, &found.anchor)?;
+        demand(
+            comparable_user(listed) == comparable_user(&found),
+            format!("user `{}`, asked for, reads as it does among all: {listed:?}", found.anchor),
+            || format!("{found:?}"),
+            risk,
+        )?;
+    }
+    let wanted: Vec<&str> = group_anchors(&directory).into_iter().take(most).collect();
+    let whole = groups(&source, Select::All).await?;
+    for found in groups(&source, Select::Anchors(&anchors(wanted))).await? {
+        let listed = group(&whole, &found.anchor)?;
+        demand(
+            sorted(&listed.attributes) == sorted(&found.attributes),
+            format!("group `{}`, asked for, reads as it does among all: {listed:?}", found.anchor),
+            || format!("{found:?}"),
+            risk,
+        )?;
+    }
+    Ok(())
+}
+
+/// Values in no order; which attributes are not there is not told apart from which are empty (rule A4).
+fn sorted(values: &BTreeMap<String, Vec<String>>) -> BTreeMap<&String, BTreeSet<&String>> {
+    let sets = filled(values).map(|(name, values)| (name, values.into_iter().collect::<BTreeSet<_>>()));
+    sets.filter(|(_, values)| !values.is_empty()).collect()
+}
+
+fn comparable_user(
+    seen: &UserSeen,
+) -> (AccountState, &BTreeSet<String>, BTreeMap<&String, BTreeSet<&String>>) {
+    (seen.state, &seen.unreadable, sorted(&seen.attributes))
 }
 
 // rule M5

@@ -172,6 +172,34 @@ pub(super) async fn a_second_create_for_one_external_id_is_refused<B: StoreBuild
     Ok(())
 }
 
+// rules M3, M7
+pub(super) async fn a_create_takes_over_no_record_of_somebody_else<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in BOTH {
+        let Some((attribute, _)) = subject.unique(kind).into_iter().next() else { continue };
+        any = true;
+        let id = subject.put_unmanaged(&subject.wish(kind, 1)).await?;
+        let before = subject.get(kind, &id).await?;
+        let name = builder.value(kind, &attribute, 1);
+        let ours = subject.wish(kind, 2).with(&attribute, name.as_str());
+        let (what, table) =
+            (format!("creating a {kind} with the {attribute} of somebody else's"), ours.table());
+        let risk = "a record that somebody else made becomes ours, and is changed and deleted as ours (rules M3, M7)";
+        subject.refuses(&what, ours.write(table.row(0)), ErrorKind::AlreadyExists, risk).await?;
+        let after = subject.get(kind, &id).await?;
+        demand(before == after, "his record stays as it was", || format!("{after:?}"), risk)?;
+        let linked = subject.linked(&ours.link).await?;
+        demand(
+            linked.is_empty(),
+            "no record carries the external id of a create that was refused",
+            || format!("record `{}` does", linked.first().map_or("", |record| &record.id)),
+            risk,
+        )?;
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store declares no unique attribute")) }
+}
+
 // rules J4, M5
 pub(super) async fn a_user_and_a_group_share_no_external_id<B: StoreBuilder>(builder: &B) -> Outcome {
     let subject = Subject::fresh(builder).await?;

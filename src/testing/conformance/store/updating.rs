@@ -1,7 +1,7 @@
 //! Updates, and what they must leave alone.
 
 use super::super::builder::StoreBuilder;
-use super::super::finding::{Outcome, demand, not_applicable, refused, wrong};
+use super::super::finding::{Outcome, demand, not_applicable, refused, some, wrong};
 use super::records::Record;
 use super::subject::{BOTH, Made, Subject, THEIRS};
 use super::unique::update;
@@ -101,6 +101,33 @@ pub(super) async fn an_update_of_several_attributes_changes_them_all<B: StoreBui
         }
     }
     if any { Ok(()) } else { Err(not_applicable("the store has no two attributes that can be updated")) }
+}
+
+// rules M1, E4
+pub(super) async fn a_renamed_user_is_the_same_record_in_the_same_groups<B: StoreBuilder>(
+    builder: &B,
+) -> Outcome {
+    let other = "a new name takes a person's access away, or makes him somebody else (rule M1)";
+    let subject = Subject::fresh(builder).await?;
+    let Some((attribute, _)) = subject.unique(Kind::User).into_iter().next() else {
+        return Err(not_applicable("the store declares no unique attribute of users"));
+    };
+    let users = subject.create_all(Kind::User, 0..2).await?;
+    let [id, neighbour] = users.as_slice() else { return Ok(()) };
+    let group = subject.group_of(1, &users).await?;
+    let before = subject.get(Kind::User, id).await?;
+    let new = [builder.value(Kind::User, &attribute, 7)];
+    subject.done("a rename", update(Kind::User, id, &[set(&attribute, &new)])).await?;
+    let link = subject.wish(Kind::User, 0).link;
+    let linked = subject.linked(&link).await?;
+    demand(
+        linked.len() == 1 && linked.iter().all(|record| record.id == before.id),
+        format!("a user that was renamed keeps its id `{}` and its external id `{link}`", before.id),
+        || format!("the external id is that of {}", some(linked.iter().map(|record| &record.id))),
+        other,
+    )?;
+    unchanged_but(&before, &subject.get(Kind::User, id).await?, &[attribute.as_str()])?;
+    subject.keeps(&group, &[id, neighbour], "after one of them was renamed", other).await
 }
 
 // rule A2
