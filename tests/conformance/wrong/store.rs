@@ -177,6 +177,9 @@ impl IdentityStore for Bent {
         out: &mut StoredUserPage,
     ) -> Result<PageEnd, StoreError> {
         let (rows, end) = self.rows(Kind::User, select, at).await?;
+        if self.is(Wrong::OwnPage) {
+            *out = StoredUserPage::default();
+        }
         for (id, record) in rows {
             let mut row = out.user(&id);
             row.active(record.active);
@@ -206,6 +209,9 @@ impl IdentityStore for Bent {
         out: &mut StoredGroupPage,
     ) -> Result<PageEnd, StoreError> {
         let (rows, end) = self.rows(Kind::Group, select, at).await?;
+        if self.is(Wrong::OwnPage) {
+            *out = StoredGroupPage::default();
+        }
         for (id, record) in rows {
             let mut row = out.group(&id);
             row.version(&record.version.to_string());
@@ -256,8 +262,9 @@ impl IdentityStore for Bent {
             if self.is(Wrong::AnswersFirst) && is_create(item.write()) {
                 item.answer(Ok(Written::created(format!("user-{}", number + 1))));
             }
-            let rival = self.is(Wrong::LooksThenCreates) && is_create(item.write());
-            let taken = rival && self.link_is_taken(item.write());
+            let rival = is_create(item.write());
+            let link_was_free = rival && !self.link_is_taken(item.write());
+            let name_was_free = rival && !self.name_is_taken(item.write());
             network().await;
             if (refused && self.is(Wrong::StopsAtRefusal)) || (number >= CUT && self.is(Wrong::BatchCut)) {
                 continue;
@@ -266,9 +273,10 @@ impl IdentityStore for Bent {
                 item.answer(Ok(Written::done()));
                 continue;
             }
-            let answer = match rival && !taken {
-                true => self.create_blindly(item.write()),
-                false => self.perform(item.write()),
+            let answer = match self.wrong {
+                Wrong::LooksThenCreates if link_was_free => self.create_blindly(item.write()),
+                Wrong::LooksThenNames if name_was_free => self.create_beside(item.write()),
+                _ => self.perform(item.write()),
             };
             refused |= answer.is_err();
             // As soon as it is known: what was answered survives a dropped future.

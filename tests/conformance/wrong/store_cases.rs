@@ -39,6 +39,7 @@ found_out! {
         Wrong::HidesUnmanaged => "records_that_somebody_else_made_are_read",
         Wrong::PartialAsComplete => "what_cannot_be_seen_is_not_called_complete",
         Wrong::NewIdentityEachTime => "the_capabilities_are_sound",
+        Wrong::OwnPage => "a_page_is_only_added_to",
         Wrong::OwnCursor => "a_page_asked_again_is_the_same",
         Wrong::OwnCursor => "reads_at_once_do_not_disturb_each_other",
         Wrong::EmptyIsError => "an_empty_store_reads_as_complete_and_empty",
@@ -71,6 +72,9 @@ found_out! {
         Wrong::GroupsBare => "a_created_group_reads_back_as_written",
         Wrong::FirstValueOnly => "several_values_all_come_back",
         Wrong::OriginStays => "the_origin_is_kept_or_unknown",
+        Wrong::UpdateResetsOrigin => "the_origin_is_kept_or_unknown",
+        Wrong::CutsLongValues => "a_long_value_is_whole_or_refused",
+        Wrong::LinksFolded => "external_ids_are_kept_byte_for_byte",
         Wrong::LinksByKind => "a_user_and_a_group_share_no_external_id",
         Wrong::RequiresNothing => "a_create_without_a_required_value_is_refused",
         Wrong::CreateOverwrites => "a_second_create_for_one_external_id_is_refused",
@@ -84,8 +88,9 @@ found_out! {
         Wrong::RefusedAsDone => "a_write_to_a_missing_record_is_answered_not_found",
         Wrong::GroupUpdateDropsMembers => "an_update_changes_only_what_it_names",
         Wrong::ClearsRequired => "a_required_value_cannot_be_cleared",
-        Wrong::RenameLosesMemberships => "a_renamed_user_is_the_same_record_in_the_same_groups",
-        Wrong::RenameMakesNew => "a_renamed_user_is_the_same_record_in_the_same_groups";
+        Wrong::RenameLosesMemberships => "a_renamed_record_keeps_its_id_its_link_and_its_memberships",
+        Wrong::GroupRenameLosesMembers => "a_renamed_record_keeps_its_id_its_link_and_its_memberships",
+        Wrong::RenameMakesNew => "a_renamed_record_keeps_its_id_its_link_and_its_memberships";
     // rule P7
     faults_of_versions_are_found_out:
         Wrong::IgnoresVersion => "a_stale_version_is_refused_and_nothing_is_written",
@@ -149,6 +154,7 @@ found_out! {
     // rules M2, M4, M6
     faults_of_unique_values_are_found_out:
         Wrong::NothingIsUnique => "a_taken_unique_value_is_refused",
+        Wrong::LooksThenNames => "two_creates_at_once_leave_one_holder_of_a_name",
         Wrong::UniqueAtCreateOnly => "a_taken_unique_value_is_refused",
         Wrong::NamesStayTaken => "a_freed_unique_value_can_be_taken",
         Wrong::OneNamespace => "a_user_and_a_group_may_have_one_name";

@@ -188,6 +188,18 @@ pub(super) enum Wrong {
     EmptyBatchIsError,
     /// The items after one that was refused are answered as done.
     RestAsDone,
+    /// It fills a page of its own and hands that over.
+    OwnPage,
+    /// External ids are compared without regard to case, as by a column of a careless table.
+    LinksFolded,
+    /// Values are cut where the column ends.
+    CutsLongValues,
+    /// Looks for the name, waits for the network, and creates.
+    LooksThenNames,
+    /// Whatever updates a user makes him one who was synchronised.
+    UpdateResetsOrigin,
+    /// Members hang on the group's name.
+    GroupRenameLosesMembers,
     /// The last item of a batch of several is performed and not answered.
     LastUnanswered,
 }

@@ -2,7 +2,8 @@
 
 use identity_sync::memory::MemoryRecord;
 use identity_sync::{
-    Attributes, Change, DeactivatedBy, ErrorKind, StoreError, StoreId, Version, Write, Written,
+    Attributes, Change, DeactivatedBy, ErrorKind, ExternalId, Origin, StoreError, StoreId, Version, Write,
+    Written,
 };
 
 use super::store::Bent;
@@ -55,6 +56,11 @@ impl Bent {
                 let taken = state.users.values().any(|user| user.external_ids.contains(external_id));
                 drop(state);
                 taken.then(|| self.create_blindly(write))
+            }
+            (Wrong::LinksFolded, Write::CreateUser { external_id, .. }) => {
+                let folded = |link: &ExternalId| link.value.as_str().to_lowercase();
+                let mut links = state.users.values().flat_map(|user| &user.external_ids);
+                links.any(|link| folded(link) == folded(external_id)).then(|| Err(exists()))
             }
             (Wrong::NamesStayTaken, Write::CreateUser { attributes, .. }) => {
                 let name = attributes.get("userName")?;
@@ -185,6 +191,20 @@ impl Bent {
                 let user = state.users.get_mut(created).unwrap();
                 user.attributes.values_mut().for_each(|values| values.truncate(1));
             }
+            (Wrong::CutsLongValues, Write::CreateUser { .. }) => {
+                let user = state.users.get_mut(created).unwrap();
+                for value in user.attributes.values_mut().flatten() {
+                    *value = value.chars().take(64).collect();
+                }
+            }
+            (Wrong::UpdateResetsOrigin, Write::UpdateUser { id, .. }) => {
+                state.users.get_mut(id.as_str()).unwrap().origin = Some(Origin::Synced);
+            }
+            (Wrong::GroupRenameLosesMembers, Write::UpdateGroup { id, changes, .. })
+                if changes.iter().any(|change| change.attribute == "displayName") =>
+            {
+                state.groups.get_mut(id.as_str()).unwrap().members.clear();
+            }
             (Wrong::NamesStayTaken, Write::CreateUser { .. }) => {
                 let names = state.users.values().filter_map(|user| user.attributes.get("userName"));
                 self.names.lock().unwrap().extend(names.flatten().cloned());
@@ -229,4 +249,41 @@ impl Bent {
         }
         Ok(written)
     }
+
+    pub(super) fn name_is_taken(&self, write: &Write<'_>) -> bool {
+        let Some((attribute, name)) = name_of(write) else { return false };
+        let state = self.inner.state();
+        let users = matches!(write, Write::CreateUser { .. });
+        let mut records = if users { state.users.values() } else { state.groups.values() };
+        records.any(|record| record.attributes.get(attribute).is_some_and(|held| held.contains(&name)))
+    }
+
+    /// Creates though somebody else may have taken the name meanwhile.
+    pub(super) fn create_beside(&self, write: &Write<'_>) -> Answer {
+        let Some((attribute, name)) = name_of(write) else { return self.inner_write(write) };
+        let taken = vec![name];
+        let rename = |from: &[String], to: &[String]| {
+            let mut state = self.inner.state();
+            let state = &mut *state;
+            for record in state.users.values_mut().chain(state.groups.values_mut()) {
+                let held = record.attributes.get_mut(attribute).filter(|held| *held == from);
+                held.into_iter().for_each(|held| *held = to.to_vec());
+            }
+        };
+        let aside = vec!["set aside".to_owned()];
+        rename(&taken, &aside);
+        let answer = self.inner_write(write);
+        rename(&aside, &taken);
+        answer
+    }
+}
+
+/// The unique name that a create asks for.
+fn name_of(write: &Write<'_>) -> Option<(&'static str, String)> {
+    let (attribute, attributes) = match write {
+        Write::CreateUser { attributes, .. } => ("userName", attributes),
+        Write::CreateGroup { attributes, .. } => ("displayName", attributes),
+        _ => return None,
+    };
+    Some((attribute, attributes.get(attribute)?.to_owned()))
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::super::builder::{StoreBuilder, Unmanaged};
-use super::super::finding::{Finding, Outcome, demand};
+use super::super::finding::{Finding, Outcome, demand, refused};
 use super::super::paging::{self, Hampered, exactly};
 use super::records::Records;
 use super::subject::{BOTH, Subject};
+use crate::error::StoreError;
 use crate::id::StoreId;
 use crate::model::Kind;
-use crate::store::{IdentityStore, StoreSelect};
+use crate::store::{IdentityStore, MemberPage, Members, StoreSelect, StoredGroupPage, StoredUserPage};
 
 // rules P7, X5
 pub(super) async fn the_capabilities_are_sound<B: StoreBuilder>(builder: &B) -> Outcome {
@@ -87,6 +88,32 @@ pub(super) async fn a_page_asked_again_is_the_same<B: StoreBuilder>(builder: &B)
         paging::asked_again_is_the_same(&all(&subject, kind)).await?;
     }
     Ok(())
+}
+
+// rule S1
+pub(super) async fn a_page_is_only_added_to<B: StoreBuilder>(builder: &B) -> Outcome {
+    const THERE: &str = "was there before";
+    let subject = Subject::fresh(builder).await?;
+    subject.create(&subject.wish(Kind::User, 1)).await?;
+    let group = subject.create(&subject.wish(Kind::Group, 1)).await?.id;
+    let failed = |error: StoreError| refused("reading a page", &error);
+    let (mut users, mut groups, mut members) =
+        (StoredUserPage::default(), StoredGroupPage::default(), MemberPage::default());
+    users.user(THERE);
+    groups.group(THERE);
+    members.member(THERE);
+    subject.store.read_users(StoreSelect::All, None, &mut users).await.map_err(failed)?;
+    subject.store.read_groups(StoreSelect::All, None, &mut groups).await.map_err(failed)?;
+    if subject.can.members == Members::PerGroup {
+        subject.store.read_members(&group, None, &mut members).await.map_err(failed)?;
+    }
+    let first = [users.ids().next(), groups.ids().next(), members.iter().next()];
+    demand(
+        first == [Some(THERE); 3],
+        "the page belongs to the caller: rows are added to it, and nothing else happens to it",
+        || "what was on it is gone".to_owned(),
+        "who reads several things onto one page loses the first: it looks missing (rules C5, S1)",
+    )
 }
 
 // rule X6

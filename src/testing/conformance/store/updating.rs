@@ -104,30 +104,33 @@ pub(super) async fn an_update_of_several_attributes_changes_them_all<B: StoreBui
 }
 
 // rules M1, E4
-pub(super) async fn a_renamed_user_is_the_same_record_in_the_same_groups<B: StoreBuilder>(
+pub(super) async fn a_renamed_record_keeps_its_id_its_link_and_its_memberships<B: StoreBuilder>(
     builder: &B,
 ) -> Outcome {
-    let other = "a new name takes a person's access away, or makes him somebody else (rule M1)";
+    let other = "a new name takes people's access away, or makes them somebody else (rule M1)";
     let subject = Subject::fresh(builder).await?;
-    let Some((attribute, _)) = subject.unique(Kind::User).into_iter().next() else {
-        return Err(not_applicable("the store declares no unique attribute of users"));
-    };
     let users = subject.create_all(Kind::User, 0..2).await?;
-    let [id, neighbour] = users.as_slice() else { return Ok(()) };
-    let group = subject.group_of(1, &users).await?;
-    let before = subject.get(Kind::User, id).await?;
-    let new = [builder.value(Kind::User, &attribute, 7)];
-    subject.done("a rename", update(Kind::User, id, &[set(&attribute, &new)])).await?;
-    let link = subject.wish(Kind::User, 0).link;
-    let linked = subject.linked(&link).await?;
-    demand(
-        linked.len() == 1 && linked.iter().all(|record| record.id == before.id),
-        format!("a user that was renamed keeps its id `{}` and its external id `{link}`", before.id),
-        || format!("the external id is that of {}", some(linked.iter().map(|record| &record.id))),
-        other,
-    )?;
-    unchanged_but(&before, &subject.get(Kind::User, id).await?, &[attribute.as_str()])?;
-    subject.keeps(&group, &[id, neighbour], "after one of them was renamed", other).await
+    let [member, neighbour] = users.as_slice() else { return Ok(()) };
+    let group = subject.group_of(0, &users).await?;
+    let mut any = false;
+    for (kind, id) in [(Kind::User, member), (Kind::Group, &group)] {
+        let Some((attribute, _)) = subject.unique(kind).into_iter().next() else { continue };
+        any = true;
+        let before = subject.get(kind, id).await?;
+        let new = [builder.value(kind, &attribute, 7)];
+        subject.done("a rename", update(kind, id, &[set(&attribute, &new)])).await?;
+        let link = subject.wish(kind, 0).link;
+        let linked = subject.linked(&link).await?;
+        demand(
+            linked.len() == 1 && linked.iter().all(|record| record.id == before.id),
+            format!("a {kind} that was renamed keeps its id `{}` and its external id `{link}`", before.id),
+            || format!("the external id is that of {}", some(linked.iter().map(|record| &record.id))),
+            other,
+        )?;
+        subject.keeps(&group, &[member, neighbour], &format!("after a {kind} was renamed"), other).await?;
+        unchanged_but(&before, &subject.get(kind, id).await?, &[attribute.as_str()])?;
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store declares no unique attribute")) }
 }
 
 // rule A2
