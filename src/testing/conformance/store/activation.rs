@@ -58,7 +58,7 @@ pub(super) async fn a_user_is_made_inactive_and_active_again<B: StoreBuilder>(bu
         demand(
             rest == was,
             "nothing else about the user changes",
-            || format!("{rest:?}"),
+            || rest.since(&was),
             "a lock takes attributes or the link away: the person is created a second time (rules A1, M1)",
         )?;
         let lost = "a lock takes memberships away, or hides them: each run writes them again (rules D1, P4)";

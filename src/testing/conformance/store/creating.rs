@@ -268,7 +268,7 @@ pub(super) async fn a_create_takes_over_no_record_of_somebody_else<B: StoreBuild
         let risk = "a record that somebody else made becomes ours, and is changed and deleted as ours (rules M3, M7)";
         subject.refuses(&what, ours.write(table.row(0)), ErrorKind::AlreadyExists, risk).await?;
         let after = subject.get(kind, &id).await?;
-        demand(before == after, "his record stays as it was", || format!("{after:?}"), risk)?;
+        demand(before == after, "his record stays as it was", || after.since(&before), risk)?;
         let linked = subject.linked(&ours.link).await?;
         demand(
             linked.is_empty(),

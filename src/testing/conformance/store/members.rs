@@ -135,10 +135,14 @@ pub(super) async fn memberships_leave_the_users_as_they_are<B: StoreBuilder>(bui
     let group = subject.group_of(1, &users).await?;
     for step in ["added to a group", "removed from it"] {
         let after = read().await?;
+        let differ = after.iter().zip(&before).find(|(now, was)| now != was);
         demand(
             before == after,
-            format!("users who were {step} are what they were: {before:?}"),
-            || format!("{after:?}"),
+            format!("users who were {step} are what they were"),
+            || match differ {
+                Some((now, was)) if now.id == was.id => format!("`{}`: {}", now.id, now.since(was)),
+                _ => format!("{} users in place of {}", after.len(), before.len()),
+            },
             "who only changes teams is locked out, deleted or rewritten (rules D1, E4)",
         )?;
         for one in &users {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::super::builder::StoreBuilder;
 use super::super::finding::{Outcome, demand, not_applicable};
 use super::super::paging::exactly;
-use super::records::Record;
 use super::subject::{BOTH, Subject, THEIRS, Wish};
 use super::unique::{Pair, pairs};
 use crate::id::{ExternalId, StoreId};
@@ -102,14 +101,12 @@ pub(super) async fn a_selected_record_is_read_as_in_the_whole_read<B: StoreBuild
         let whole = subject.read(kind, StoreSelect::All).await?;
         for select in selects {
             for found in subject.read(kind, select).await? {
-                let listed = whole.iter().find(|record| record.id == found.id);
-                let same = |record: &Record| {
-                    record.unversioned() == found.unversioned() && record.version == found.version
-                };
+                let Some(listed) = whole.iter().find(|record| record.id == found.id) else { continue };
+                let same = listed.unversioned() == found.unversioned() && listed.version == found.version;
                 demand(
-                    listed.is_some_and(same),
-                    format!("a {kind} that is asked for reads as it does among all: {listed:?}"),
-                    || format!("{found:?}"),
+                    same,
+                    format!("{kind} `{}`, asked for by {select:?}, reads as it does among all", found.id),
+                    || found.since(listed),
                     "it looks changed since the plan was made, and is never written; a sign-in judges by half a \
                      record (rules J1, P7)",
                 )?;
