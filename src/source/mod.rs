@@ -29,6 +29,7 @@ pub(crate) use page::{ListState, RowHealth};
 /// * **An error is never an empty page** (rule C1). Return `Err`, or end with usable data as
 ///   [`Completeness::Partial`](crate::Completeness). Whatever is not shown to be complete removes nobody.
 /// * [`Completeness::Complete`](crate::Completeness) promises that every object of the kind, among those asked for, was given.
+/// * An object that is asked for by its anchor reads as it does among all, but for the kinds of members, which may be unknown.
 /// * A member list says for itself that it is complete ([`GroupRow::members_complete`]); one that does not is
 ///   treated as cut short.
 ///

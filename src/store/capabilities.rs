@@ -23,7 +23,8 @@ pub enum Members {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Concurrency {
-    /// The store compares the version and answers `Conflict`. Each write to a record answers its new version.
+    /// The store compares the version and answers `Conflict`. Each write to a record answers its new version. Who is in a group
+    /// need not be part of the group's version: members are added and removed, never replaced.
     Conditional,
     /// The engine reads each record again just before it writes; between the two lies a window.
     #[default]

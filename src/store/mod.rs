@@ -27,6 +27,9 @@ pub use write::{Change, Write, WriteBatch, WriteItem, Written};
 /// * Reads page as those of a [`DirectorySource`](crate::DirectorySource) do. A read that is not complete makes no
 ///   plan (rule C5): what looks missing would be created twice.
 /// * `read_users` and `read_groups` give *all* records, also those that others wrote: their names are conflicts.
+/// * A record that is asked for by id, external id or unique value reads as it does among all: a write that waits for its
+///   version, and a sign-in, go by that.
+/// * A create never takes over a record that is there: one whose unique value another record holds is answered `AlreadyExists`.
 /// * An external id, once written, is never changed by the engine (rule M1). Where the store can, it keeps
 ///   {issuer, value} unique over all records; then two creates at once leave one record (rule J4). Where it cannot, the host
 ///   must see to it that no sign-in runs beside a reconcile.

@@ -109,7 +109,7 @@ mod turns;
 pub use builder::{AssignmentBuilder, BuildError, SourceBuilder, StoreBuilder, Unmanaged};
 pub use report::{Check, Failure, Report, Verdict};
 
-/// Checks a store: some seventy demands of the contract of [`IdentityStore`](crate::IdentityStore), each on a fresh one.
+/// Checks a store: some eighty demands of the contract of [`IdentityStore`](crate::IdentityStore), each on a fresh one.
 ///
 /// The number of writes is linear in [`StoreBuilder::many`] and in what the store declares for a batch and for the
 /// members of a write, up to 1,000 each.

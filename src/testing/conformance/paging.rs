@@ -121,8 +121,7 @@ pub(super) fn complete(what: &str, end: &Completeness) -> Outcome {
 
 /// Exactly these objects, each once.
 pub(super) fn exactly<R: Row>(what: &str, rows: &[R], wanted: &BTreeSet<&str>) -> Outcome {
-    let mut seen = BTreeSet::new();
-    let twice: Vec<&str> = rows.iter().map(Row::key).filter(|key| !seen.insert(*key)).collect();
+    let seen: BTreeSet<&str> = rows.iter().map(Row::key).collect();
     let missing: Vec<&&str> = wanted.difference(&seen).collect();
     demand(
         missing.is_empty(),
@@ -137,6 +136,13 @@ pub(super) fn exactly<R: Row>(what: &str, rows: &[R], wanted: &BTreeSet<&str>) -
         || format!("there are {} more: {}", strange.len(), some(&strange)),
         "whoever is read and is not there, or was not asked for, is judged and written (rules E1, M7)",
     )?;
+    each_once(what, rows)
+}
+
+/// Nobody comes twice.
+pub(super) fn each_once<R: Row>(what: &str, rows: &[R]) -> Outcome {
+    let mut seen = BTreeSet::new();
+    let twice: Vec<&str> = rows.iter().map(Row::key).filter(|key| !seen.insert(*key)).collect();
     demand(
         twice.is_empty(),
         format!("reading {what} gives each once, while nothing changes"),
@@ -265,14 +271,43 @@ async fn by_turns<R: Reading + ?Sized>(reading: &R) -> Result<Walk<R::Row>, Stop
     Ok(walk)
 }
 
+/// A read of an adapter that was kept from seeing all.
+#[derive(Debug)]
+pub(super) struct Hampered {
+    /// For messages: "the users".
+    pub(super) what: &'static str,
+    /// Whether the adapter said that something is missing; an error is honest, too.
+    pub(super) admitted: bool,
+    /// What is there and was not given.
+    pub(super) missing: Vec<String>,
+}
+
+impl Hampered {
+    /// Walks a read that should give these.
+    pub(super) async fn read<R: Reading + ?Sized>(reading: &R, wanted: &BTreeSet<&str>) -> Self {
+        let what = reading.what();
+        let Ok(walk) = walk(reading).await else { return Self { what, admitted: true, missing: Vec::new() } };
+        let seen: BTreeSet<&str> = walk.rows.iter().map(Row::key).collect();
+        let missing = wanted.difference(&seen).map(|key| (*key).to_owned()).collect();
+        Self { what, admitted: !walk.end.is_complete(), missing }
+    }
+}
+
 /// An adapter that was kept from seeing all must not say that it saw all.
-pub(super) fn admits_what_is_missing(ends: &[Result<Completeness, Finding>]) -> Outcome {
-    // An error is honest, too.
-    let honest = ends.iter().any(|end| end.as_ref().map_or(true, |end| !end.is_complete()));
+pub(super) fn admits_what_is_missing(reads: &[Hampered]) -> Outcome {
+    const RISK: &str = "what it could not see is taken for deleted: the worst fault there is (rule C1)";
+    for Hampered { what, missing, .. } in reads.iter().filter(|read| !read.admitted) {
+        demand(
+            missing.is_empty(),
+            format!("reading {what} ends partial, or with an error, where something could not be seen"),
+            || format!("it ends complete, and {} are missing: {}", missing.len(), some(missing)),
+            RISK,
+        )?;
+    }
     demand(
-        honest,
+        reads.iter().any(|read| read.admitted),
         "a read that was kept from seeing everything ends partial, or with an error",
         || "every read ends complete".to_owned(),
-        "what it could not see is taken for deleted: the worst fault there is (rule C1)",
+        RISK,
     )
 }

@@ -1,16 +1,17 @@
 //! Assignment sets with one fault, and the checks that find them out.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use identity_sync::testing::conformance::{self, AssignmentBuilder, BuildError};
+use identity_sync::testing::conformance::{self, AssignmentBuilder, BuildError, Report};
 use identity_sync::{
     AssignmentError, AssignmentPage, AssignmentSet, ErrorKind, ExternalId, PageEnd, PageToken, Principal,
 };
 use pollster::block_on;
 
-use super::{Paging, caught, network, page};
+use super::{Cursor, Paging, caught, network, page};
 
 /// What is wrong with a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,12 @@ enum Wrong {
     BusyForEver,
     /// The first answer is kept for ever.
     Caches,
+    /// The first row is taken for a heading.
+    SkipsFirst,
+    /// Pages come from a cursor that the set keeps: whoever asks gets the next one.
+    OwnCursor,
+    /// Of two principals with the same text the second is left out, though one is a store id and one an anchor.
+    TextOnce,
 }
 
 struct Bent {
@@ -38,6 +45,7 @@ struct Bent {
     wrong: Wrong,
     busy: AtomicBool,
     partial: bool,
+    cursor: Cursor,
 }
 
 impl Bent {
@@ -53,6 +61,13 @@ impl Bent {
             }
             (_, principal) => Some(principal.clone()),
         }
+    }
+}
+
+fn text(principal: &Principal) -> String {
+    match principal {
+        Principal::External(id) => id.value.to_string(),
+        Principal::Stored(id) => id.to_string(),
     }
 }
 
@@ -75,11 +90,16 @@ impl AssignmentSet for Bent {
         if self.wrong == Wrong::OwnPage {
             *out = AssignmentPage::default();
         }
-        let kept =
-            principals.iter().skip(usize::from(self.partial)).filter_map(|principal| self.kept(principal));
+        let left_out = usize::from(self.partial || self.wrong == Wrong::SkipsFirst);
+        let mut texts = BTreeSet::new();
+        let kept = principals.iter().skip(left_out).filter_map(|principal| self.kept(principal));
+        let kept = kept.filter(|principal| texts.insert(text(principal)) || self.wrong != Wrong::TextOnce);
         let rows = kept.enumerate().map(|(number, principal)| (format!("{number:06}"), principal));
         let paging = if let Wrong::Pages(paging) = self.wrong { paging } else { Paging::Right };
-        let (rows, end) = page(paging, rows, at);
+        let (rows, end) = match self.wrong {
+            Wrong::OwnCursor => self.cursor.page(rows, at),
+            _ => page(paging, rows, at),
+        };
         rows.into_iter().for_each(|(_, principal)| out.assign(principal));
         Ok(match end {
             PageEnd::Last(_) if self.partial && self.wrong != Wrong::PartialAsComplete => {
@@ -98,7 +118,13 @@ impl AssignmentBuilder for Builder {
 
     async fn holding(&self, principals: &[Principal]) -> Result<Bent, BuildError> {
         let principals = Mutex::new(principals.to_vec());
-        Ok(Bent { principals, wrong: self.0, busy: AtomicBool::new(false), partial: false })
+        Ok(Bent {
+            principals,
+            wrong: self.0,
+            busy: AtomicBool::new(false),
+            partial: false,
+            cursor: Cursor::default(),
+        })
     }
 
     fn many(&self) -> usize {
@@ -122,27 +148,36 @@ fn found_out(wrong: Wrong, check: &str) {
     caught(wrong, check, &block_on(conformance::assignments(&Builder(wrong))));
 }
 
+/// The report on the set without a fault.
+pub(super) fn right() -> Report {
+    block_on(conformance::assignments(&Builder(Wrong::Nothing)))
+}
+
 #[test]
 fn the_set_without_a_fault_conforms() {
-    let report = block_on(conformance::assignments(&Builder(Wrong::Nothing)));
+    let report = right();
     report.assert_conforming();
     assert_eq!(crate::open(&report), [""; 0], "{report}");
 }
 
-#[test]
-fn faults_of_sets_are_found_out() {
+found_out! {
     // rules C1, C2, E1, E11, M2
-    found_out(Wrong::Pages(Paging::DropsLastRow), "many_assignments_are_all_read");
-    found_out(Wrong::Pages(Paging::SameToken), "page_tokens_lead_to_the_end");
-    found_out(Wrong::Pages(Paging::CutAndComplete), "many_assignments_are_all_read");
-    found_out(Wrong::DropsStored, "every_stored_principal_is_read");
-    found_out(Wrong::OneIssuer, "issuers_are_kept_apart");
-    found_out(Wrong::FoldsAnchors, "principals_come_back_byte_for_byte");
-    found_out(Wrong::EmptyIsError, "an_empty_set_reads_as_complete_and_empty");
-    found_out(Wrong::PartialAsComplete, "what_cannot_be_seen_is_not_called_complete");
-    found_out(Wrong::OwnPage, "a_page_is_only_added_to");
-    found_out(Wrong::BusyForEver, "a_dropped_read_leaves_the_next_one_whole");
-    found_out(Wrong::Caches, "an_assignment_that_was_taken_back_is_not_read");
+    faults_of_sets_are_found_out:
+        Wrong::Pages(Paging::DropsLastRow) => "many_assignments_are_all_read",
+        Wrong::Pages(Paging::SameToken) => "page_tokens_lead_to_the_end",
+        Wrong::Pages(Paging::CutAndComplete) => "many_assignments_are_all_read",
+        Wrong::DropsStored => "every_stored_principal_is_read",
+        Wrong::OneIssuer => "issuers_are_kept_apart",
+        Wrong::FoldsAnchors => "principals_come_back_byte_for_byte",
+        Wrong::EmptyIsError => "an_empty_set_reads_as_complete_and_empty",
+        Wrong::PartialAsComplete => "what_cannot_be_seen_is_not_called_complete",
+        Wrong::OwnPage => "a_page_is_only_added_to",
+        Wrong::BusyForEver => "a_dropped_read_leaves_the_next_one_whole",
+        Wrong::Caches => "an_assignment_that_was_taken_back_is_not_read",
+        Wrong::SkipsFirst => "every_external_principal_is_read",
+        Wrong::OwnCursor => "a_page_asked_again_is_the_same",
+        Wrong::OwnCursor => "reads_at_once_do_not_disturb_each_other",
+        Wrong::TextOnce => "every_stored_principal_is_read";
 }
 
 #[test]

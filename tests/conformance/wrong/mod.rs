@@ -1,14 +1,33 @@
 //! Adapters that are wrong on purpose, each in one way that happens in practice. A suite that lets one of them pass is worth
 //! nothing, so each is named with the check that has to find it out.
 
+/// Tests that say which check has to find which adapter out. The names of these checks stay behind as `EXPECTED`, so that no
+/// check is added without an adapter that gets it wrong.
+macro_rules! found_out {
+    ($($test:ident: $($wrong:expr => $check:literal),+;)+) => {
+        $(#[test]
+        fn $test() {
+            $(found_out($wrong, $check);)+
+        })+
+
+        /// Each check that has to find somebody out.
+        pub(super) const EXPECTED: &[&str] = &[$($($check),+),+];
+    };
+}
+
 mod assignments;
+mod complete;
 mod source;
 mod source_cases;
 mod store;
 mod store_cases;
+mod store_faults;
+mod store_spoils;
 mod store_writes;
 
 use std::future::poll_fn;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use identity_sync::testing::conformance::Report;
@@ -69,6 +88,28 @@ pub(crate) fn page<T>(
         _ => {}
     }
     (rows, PageEnd::More(token))
+}
+
+/// The one place that an adapter keeps for itself: whoever asks gets the next page.
+#[derive(Default)]
+pub(crate) struct Cursor {
+    place: Mutex<Option<PageToken>>,
+    calls: AtomicUsize,
+}
+
+impl Cursor {
+    pub(crate) fn page<T>(
+        &self,
+        rows: impl Iterator<Item = (String, T)>,
+        at: Option<&PageToken>,
+    ) -> (Vec<(String, T)>, PageEnd) {
+        let mut place = self.place.lock().unwrap();
+        let (rows, end) = page(Paging::Right, rows, at.and(place.as_ref()));
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        let PageEnd::More(next) = end else { return (rows, end) };
+        *place = Some(next);
+        (rows, PageEnd::More(PageToken::new(number.to_be_bytes())))
+    }
 }
 
 /// Gives way once, as a call over a network does.

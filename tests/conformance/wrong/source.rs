@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use identity_sync::{
     MemberKind, PageEnd, PageToken, Read, Select, SourceCapabilities, SourceError, SourceIdentity, UserPage,
 };
 
-use super::{Paging, network, page};
+use super::{Cursor, Paging, network, page};
 
 /// What is wrong with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +75,24 @@ pub(crate) enum Wrong {
     PartialAsComplete,
     /// It panics at an odd name.
     PanicsAtQuotes,
+    /// That groups are missing is not said.
+    PartialGroupsAsComplete,
+    /// Members who are disabled are left out of the lists.
+    DropsDisabledMembers,
+    /// A join gives a user once for each value of a list.
+    RepeatsForValues,
+    /// The anchor is made of the name: who is renamed is somebody else.
+    AnchorsChange,
+    /// The version of a changed row is lower than before.
+    VersionsFall,
+    /// A row that was selected has its anchor and no attributes.
+    SelectedBare,
+    /// A user who was selected is enabled.
+    SelectedEnabled,
+    /// A look-up does not see disabled accounts, and calls them gone.
+    DisabledIsGone,
+    /// Whoever a look-up may not see is gone.
+    HiddenIsGone,
 }
 
 pub(crate) struct Bent {
@@ -84,8 +101,9 @@ pub(crate) struct Bent {
     partial: bool,
     calls: AtomicUsize,
     busy: AtomicBool,
-    /// Of the one cursor that there is.
-    place: Mutex<Option<PageToken>>,
+    cursor: Cursor,
+    /// How often the directory has changed.
+    changes: u64,
 }
 
 impl Bent {
@@ -120,19 +138,19 @@ impl Bent {
         rows: impl Iterator<Item = (String, T)>,
         at: Option<&PageToken>,
     ) -> (Vec<(String, T)>, PageEnd) {
-        if !self.is(Wrong::OwnCursor) {
-            return page(self.paging(), rows, at);
+        match self.is(Wrong::OwnCursor) {
+            true => self.cursor.page(rows, at),
+            false => page(self.paging(), rows, at),
         }
-        let mut place = self.place.lock().unwrap();
-        let (rows, end) = page(Paging::Right, rows, at.and(place.as_ref()));
-        let number = self.calls.fetch_add(1, Ordering::SeqCst);
-        let PageEnd::More(next) = end else { return (rows, end) };
-        *place = Some(next);
-        (rows, PageEnd::More(PageToken::new(number.to_be_bytes())))
     }
 
-    fn end(&self, end: PageEnd) -> PageEnd {
-        let partial = self.partial && !self.is(Wrong::PartialAsComplete);
+    fn end(&self, kind: Kind, end: PageEnd) -> PageEnd {
+        let honest = match self.wrong {
+            Wrong::PartialAsComplete => false,
+            Wrong::PartialGroupsAsComplete => kind == Kind::User,
+            _ => true,
+        };
+        let partial = self.partial && honest;
         match end {
             PageEnd::Last(_) if partial => PageEnd::Last(Completeness::partial("a right is missing")),
             end => end,
@@ -197,9 +215,19 @@ impl Bent {
         }
     }
 
+    fn is_disabled(&self, anchor: &str) -> bool {
+        let mut users = self.directory.users.iter();
+        users.any(|user| user.anchor == anchor && user.state == AccountState::Disabled)
+    }
+
     fn exists(&self, anchor: &str) -> Existence {
         let gone = self.directory.tombstones.iter().any(|tombstone| tombstone.anchor == anchor);
+        let first = self.directory.users.iter().map(|user| user.anchor.as_str()).min();
+        let hidden = self.partial && first == Some(anchor);
         match self.directory.kind_of(anchor) {
+            Some(_) if hidden && self.is(Wrong::HiddenIsGone) => Existence::Gone,
+            Some(_) if hidden => Existence::Unknown,
+            Some(Kind::User) if self.is(Wrong::DisabledIsGone) && self.is_disabled(anchor) => Existence::Gone,
             Some(Kind::Group) if self.is(Wrong::GroupsAreGone) => Existence::Gone,
             Some(Kind::User) => Existence::Exists { kind: MemberKind::User },
             Some(Kind::Group) => Existence::Exists { kind: MemberKind::Group },
@@ -244,10 +272,23 @@ impl DirectorySource for Bent {
         let (rows, end) = self.page(selected, read.at);
         let mut before: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (anchor, user) in rows {
+            let renamed = self.changes > 0 && user.attributes.values().flatten().any(|v| v.ends_with(" new"));
+            let anchor =
+                if renamed && self.is(Wrong::AnchorsChange) { format!("{anchor}-2") } else { anchor };
+            let repeats = self.is(Wrong::RepeatsForValues);
+            for _ in 1..user.attributes.values().map(Vec::len).max().filter(|_| repeats).unwrap_or(1) {
+                out.user(&anchor).active(user.state == AccountState::Enabled);
+            }
             let mut row = out.user(&anchor);
-            let enabled = user.state == AccountState::Enabled || self.is(Wrong::DisabledAsEnabled);
-            row.active(enabled);
+            let lenient = selects && self.is(Wrong::SelectedEnabled) || self.is(Wrong::DisabledAsEnabled);
+            row.active(user.state == AccountState::Enabled || lenient);
+            if self.is(Wrong::VersionsFall) {
+                row.version(1_000 - self.changes);
+            }
             let mut attributes = user.attributes.clone();
+            if selects && self.is(Wrong::SelectedBare) {
+                attributes.clear();
+            }
             if self.is(Wrong::DirtyBuffer) {
                 before.append(&mut attributes);
                 attributes = before.clone();
@@ -264,7 +305,7 @@ impl DirectorySource for Bent {
                 out.user(&group.anchor).active(true);
             }
         }
-        Ok(self.end(end))
+        Ok(self.end(Kind::User, end))
     }
 
     async fn read_groups(&self, read: Read<'_>, out: &mut GroupPage) -> Result<PageEnd, SourceError> {
@@ -272,8 +313,11 @@ impl DirectorySource for Bent {
         if self.is(Wrong::OwnPage) {
             *out = GroupPage::default();
         }
-        let living: BTreeMap<String, &DirectoryGroup> =
+        let mut living: BTreeMap<String, &DirectoryGroup> =
             self.directory.groups.iter().map(|group| (self.folded(&group.anchor), group)).collect();
+        if self.partial {
+            living.pop_first();
+        }
         let selected = living.into_iter().filter(|(anchor, _)| self.is_selected(read, anchor));
         let (rows, end) = self.page(selected, read.at);
         for (anchor, group) in rows {
@@ -286,7 +330,8 @@ impl DirectorySource for Bent {
                 let text = self.folded(member.text());
                 let dangling = matches!(member, DirectoryMember::Dangling(_));
                 let unselected = self.is(Wrong::SelectsMembers) && !read.wants(&text);
-                if (dangling && self.is(Wrong::DropsDangling)) || unselected {
+                let disabled = self.is(Wrong::DropsDisabledMembers) && self.is_disabled(&text);
+                if (dangling && self.is(Wrong::DropsDangling)) || unselected || disabled {
                     continue;
                 }
                 match member {
@@ -300,7 +345,7 @@ impl DirectorySource for Bent {
                 row.members_complete();
             }
         }
-        Ok(self.end(end))
+        Ok(self.end(Kind::Group, end))
     }
 
     async fn existence(&self, asked: &mut Asked<'_>) -> Result<(), SourceError> {
@@ -339,8 +384,8 @@ impl SourceBuilder for Builder {
 
     async fn holding(&self, directory: &Directory) -> Result<Bent, BuildError> {
         let (calls, busy) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (directory, place) = (directory.clone(), Mutex::new(None));
-        Ok(Bent { directory, wrong: self.0, partial: false, calls, busy, place })
+        let (directory, cursor) = (directory.clone(), Cursor::default());
+        Ok(Bent { directory, wrong: self.0, partial: false, calls, busy, cursor, changes: 0 })
     }
 
     fn many(&self) -> usize {
@@ -349,7 +394,8 @@ impl SourceBuilder for Builder {
 
     async fn changed(&self, source: Bent, directory: &Directory) -> Result<Bent, BuildError> {
         let kept = self.0 == Wrong::RemembersFirstRead;
-        Ok(Bent { directory: if kept { source.directory } else { directory.clone() }, ..source })
+        let directory = if kept { source.directory } else { directory.clone() };
+        Ok(Bent { directory, changes: source.changes + 1, ..source })
     }
 
     async fn partial(&self, directory: &Directory) -> Result<Bent, BuildError> {

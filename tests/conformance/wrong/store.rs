@@ -1,116 +1,22 @@
 //! A store over the one in memory, with one fault.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use identity_sync::memory::{MemoryRecord, MemoryStore};
+use identity_sync::memory::{MemoryRecord, MemoryState, MemoryStore};
 use identity_sync::testing::conformance::{BuildError, StoreBuilder, Unmanaged};
 use identity_sync::{
-    ErrorKind, ExternalId, IdentityStore, Kind, MatchRule, MemberPage, MembershipsOnDelete, PageEnd,
+    ErrorKind, ExternalId, IdentityStore, Kind, MatchRule, MemberPage, Members, MembershipsOnDelete, PageEnd,
     PageToken, StoreCapabilities, StoreError, StoreId, StoreSelect, StoredGroupPage, StoredUserPage,
     WriteBatch, Written,
 };
 
+use super::store_faults::Wrong;
 use super::store_writes::is_create;
-use super::{Paging, network, page};
+use super::{Cursor, Paging, network, page};
 use crate::store::{InMemory, put};
-
-/// What is wrong with a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    Nothing,
-    Pages(Paging),
-    BusyForEver,
-    /// Records without a link are not read.
-    HidesUnmanaged,
-    /// A selection is ignored.
-    SelectsAll,
-    /// The issuer of an external id is not looked at in a selection.
-    SelectsAnyIssuer,
-    /// A unique value is looked for byte for byte.
-    SelectsExactly,
-    /// Unique values are compared byte for byte, against what is declared.
-    UniqueExactly,
-    /// Unique values are compared by folding, against what is declared.
-    UniqueFolded,
-    /// Nobody looks whether a record's name is its own.
-    OwnNameIsTaken,
-    /// The issuer of an external id is not looked at in a create.
-    LinksAnyIssuer,
-    /// A second create is answered as done, with the record that is there.
-    ExistsAsDone,
-    /// Anything that is refused is answered as done.
-    RefusedAsDone,
-    /// A delete is answered and not done.
-    DeletePretends,
-    /// A delete of a user who is in a group is declared to end his memberships, and does not.
-    KeepsMemberships,
-    /// Ids are given again.
-    ReusesIds,
-    /// A deleted record's link stays taken.
-    KeepsLinks,
-    /// An update replaces all attributes.
-    UpdateReplacesAll,
-    /// A value is added to those that are there.
-    UpdateAdds,
-    /// What shall be cleared is left.
-    ClearIsLost,
-    /// Only the first attribute of an update is written.
-    UpdatesFirstOnly,
-    /// Adding members replaces those who are there.
-    AddReplaces,
-    /// Removing members removes all.
-    RemoveEmpties,
-    /// Members who are there make the whole item fail.
-    AddRefusesThere,
-    /// Only so many members of one item are written.
-    MembersCut,
-    /// Good members are added before a bad one makes the item fail.
-    AddsHalf,
-    /// An adoption takes the place of the link that is there.
-    AdoptOverwrites,
-    /// An adoption takes a link that another record has.
-    AdoptsTwice,
-    /// An adoption clears what the record has.
-    AdoptClears,
-    /// Versions are not compared.
-    IgnoresVersion,
-    /// The version before the write is answered.
-    AnswersOldVersion,
-    /// Versions are not read.
-    HidesVersion,
-    /// Who was created inactive is active.
-    CreatesActive,
-    /// Nobody knows who made a user inactive.
-    ForgetsWho,
-    /// A lock of an administrator becomes ours.
-    TakesLocks,
-    /// Answers stand in the wrong slots.
-    SwapsAnswers,
-    /// The items after one that was refused are not performed.
-    StopsAtRefusal,
-    /// One refused item takes back those before it, which are answered as done.
-    RollsBack,
-    /// Items are performed from the last to the first.
-    Backwards,
-    /// Only so many items of a batch are performed.
-    BatchCut,
-    /// Answers before it performs.
-    AnswersFirst,
-    /// Looks for the link, waits for the network, and creates.
-    LooksThenCreates,
-    /// Values are stored in lower case, against what is declared.
-    Lowers,
-    /// What is not ASCII is lost.
-    LosesUnicode,
-    /// It is another store after each start.
-    ForgetsAll,
-    /// What it could not see is not there.
-    PartialAsComplete,
-    /// Its name is another one each time.
-    NewIdentityEachTime,
-}
 
 pub(crate) struct Bent {
     pub(super) inner: MemoryStore,
@@ -119,7 +25,10 @@ pub(crate) struct Bent {
     partial: bool,
     /// Links of deleted records.
     pub(super) ghosts: Mutex<Vec<ExternalId>>,
+    /// Names that somebody had once.
+    pub(super) names: Mutex<BTreeSet<String>>,
     asked: AtomicUsize,
+    cursor: Cursor,
 }
 
 /// So many are written of what is cut.
@@ -152,6 +61,9 @@ impl Bent {
         if self.is(Wrong::HidesUnmanaged) && record.external_ids.is_empty() {
             return false;
         }
+        if self.is(Wrong::HidesInactive) && !record.active {
+            return false;
+        }
         match select {
             _ if self.is(Wrong::SelectsAll) => true,
             StoreSelect::All => true,
@@ -176,18 +88,69 @@ impl Bent {
     ) -> Result<(Vec<(String, MemoryRecord)>, PageEnd), StoreError> {
         self.enter().await?;
         let state = self.inner.state();
-        let records = if kind == Kind::User { &state.users } else { &state.groups };
-        let wanted = records.iter().filter(|(id, record)| self.is_selected(kind, select, id, record));
-        let paging = if let Wrong::Pages(paging) = self.wrong { paging } else { Paging::Right };
+        if self.is(Wrong::EmptyIsError) && state.users.is_empty() && state.groups.is_empty() {
+            return Err(StoreError::new(ErrorKind::NotFound, "nobody is there"));
+        }
+        let (records, others) = match kind {
+            Kind::User => (&state.users, &state.groups),
+            Kind::Group => (&state.groups, &state.users),
+        };
+        let selects = !matches!(select, StoreSelect::All);
+        let others = others.iter().filter(|_| selects && self.is(Wrong::SelectsOtherKind));
+        let wanted =
+            records.iter().chain(others).filter(|(id, record)| self.is_selected(kind, select, id, record));
+        let paging = match self.wrong {
+            Wrong::Pages(paging) => paging,
+            Wrong::SelectsOnePage if selects => Paging::CutAndComplete,
+            _ => Paging::Right,
+        };
+        let most = if selects && self.is(Wrong::SelectsTen) { 10 } else { usize::MAX };
         let hidden = usize::from(self.partial);
-        let wanted = wanted.skip(hidden).map(|(id, record)| (id.clone(), record.clone()));
-        let (rows, end) = page(paging, wanted, at);
-        let honest = self.partial && !self.is(Wrong::PartialAsComplete);
+        let wanted = wanted.skip(hidden).take(most).map(|(id, record)| (id.clone(), record.clone()));
+        let (mut rows, end) = match self.is(Wrong::OwnCursor) {
+            true => self.cursor.page(wanted, at),
+            false => page(paging, wanted, at),
+        };
+        if selects && self.is(Wrong::SelectedBare) {
+            rows.iter_mut().for_each(|(_, record)| record.attributes.clear());
+        }
+        let rows = rows.into_iter().flat_map(|row| vec![row.clone(); self.copies(&state, &row)]).collect();
+        let honest = match self.wrong {
+            Wrong::PartialAsComplete => false,
+            Wrong::PartialGroupsAsComplete => kind == Kind::User,
+            _ => true,
+        };
         let end = match end {
-            PageEnd::Last(_) if honest => PageEnd::partial("a shard is down"),
+            PageEnd::Last(_) if self.partial && honest => PageEnd::partial("a shard is down"),
             end => end,
         };
         Ok((rows, end))
+    }
+
+    /// How often a record comes out of a careless join.
+    fn copies(&self, state: &MemoryState, (id, record): &(String, MemoryRecord)) -> usize {
+        match self.wrong {
+            Wrong::RepeatsForValues => record.attributes.values().map(Vec::len).max().unwrap_or(1),
+            Wrong::RepeatsForGroups => {
+                state.groups.values().filter(|group| group.members.contains(id)).count().max(1)
+            }
+            _ => 1,
+        }
+    }
+
+    /// The members of a group that its list shows.
+    fn listed(&self, group: &MemoryRecord) -> Vec<String> {
+        let state = self.inner.state();
+        let is_shown = |member: &&String| {
+            let Some(user) = state.users.get(*member) else { return true };
+            match self.wrong {
+                Wrong::ListsOnlyLinked => !user.external_ids.is_empty(),
+                Wrong::ListsOnlyActive => user.active,
+                _ => true,
+            }
+        };
+        let most = if self.is(Wrong::MembersListCut) { 15 } else { usize::MAX };
+        group.members.iter().filter(is_shown).take(most).cloned().collect()
     }
 }
 
@@ -201,6 +164,9 @@ impl IdentityStore for Bent {
         if self.is(Wrong::UniqueFolded) {
             declared.users.values_mut().for_each(|schema| schema.matching = MatchRule::Exact);
         }
+        if matches!(self.wrong, Wrong::MemberPages(_)) {
+            declared.members = Members::PerGroup;
+        }
         declared
     }
 
@@ -211,6 +177,9 @@ impl IdentityStore for Bent {
         out: &mut StoredUserPage,
     ) -> Result<PageEnd, StoreError> {
         let (rows, end) = self.rows(Kind::User, select, at).await?;
+        if self.is(Wrong::OwnPage) {
+            *out = StoredUserPage::default();
+        }
         for (id, record) in rows {
             let mut row = out.user(&id);
             row.active(record.active);
@@ -240,6 +209,9 @@ impl IdentityStore for Bent {
         out: &mut StoredGroupPage,
     ) -> Result<PageEnd, StoreError> {
         let (rows, end) = self.rows(Kind::Group, select, at).await?;
+        if self.is(Wrong::OwnPage) {
+            *out = StoredGroupPage::default();
+        }
         for (id, record) in rows {
             let mut row = out.group(&id);
             row.version(&record.version.to_string());
@@ -251,9 +223,11 @@ impl IdentityStore for Bent {
             {
                 row.attribute(name, value);
             }
-            record.members.iter().for_each(|member| {
-                row.member(member);
-            });
+            if !matches!(self.wrong, Wrong::MemberPages(_)) {
+                self.listed(&record).iter().for_each(|member| {
+                    row.member(member);
+                });
+            }
         }
         Ok(end)
     }
@@ -264,7 +238,12 @@ impl IdentityStore for Bent {
         at: Option<&PageToken>,
         out: &mut MemberPage,
     ) -> Result<PageEnd, StoreError> {
-        self.inner.read_members(group, at, out).await
+        let paging = if let Wrong::MemberPages(paging) = self.wrong { paging } else { Paging::Right };
+        let group = self.inner.state().groups.get(group.as_str()).cloned();
+        let group = group.ok_or_else(|| StoreError::new(ErrorKind::NotFound, "no such group"))?;
+        let (members, end) = page(paging, group.members.into_iter().map(|member| (member, ())), at);
+        members.iter().for_each(|(member, ())| out.member(member));
+        Ok(end)
     }
 
     async fn write(&self, batch: &mut WriteBatch<'_>) -> Result<(), StoreError> {
@@ -274,25 +253,36 @@ impl IdentityStore for Bent {
         if self.is(Wrong::Backwards) {
             items.reverse();
         }
+        if self.is(Wrong::EmptyBatchIsError) && items.is_empty() {
+            return Err(StoreError::new(ErrorKind::Invalid, "nothing to do"));
+        }
+        let last = items.len() - usize::from(!items.is_empty());
         let mut refused = false;
         for (number, item) in items.iter_mut().enumerate() {
             if self.is(Wrong::AnswersFirst) && is_create(item.write()) {
                 item.answer(Ok(Written::created(format!("user-{}", number + 1))));
             }
-            let rival = self.is(Wrong::LooksThenCreates) && is_create(item.write());
-            let taken = rival && self.link_is_taken(item.write());
+            let rival = is_create(item.write());
+            let link_was_free = rival && !self.link_is_taken(item.write());
+            let name_was_free = rival && !self.name_is_taken(item.write());
             network().await;
             if (refused && self.is(Wrong::StopsAtRefusal)) || (number >= CUT && self.is(Wrong::BatchCut)) {
                 continue;
             }
-            let answer = match rival && !taken {
-                true => self.create_blindly(item.write()),
-                false => self.perform(item.write()),
+            if refused && self.is(Wrong::RestAsDone) {
+                item.answer(Ok(Written::done()));
+                continue;
+            }
+            let answer = match self.wrong {
+                Wrong::LooksThenCreates if link_was_free => self.create_blindly(item.write()),
+                Wrong::LooksThenNames if name_was_free => self.create_beside(item.write()),
+                _ => self.perform(item.write()),
             };
             refused |= answer.is_err();
             // As soon as it is known: what was answered survives a dropped future.
             match matches!(self.wrong, Wrong::SwapsAnswers | Wrong::RollsBack) {
                 true => answers.push(answer),
+                false if number > 0 && number == last && self.is(Wrong::LastUnanswered) => {}
                 false => item.answer(answer),
             }
         }
@@ -322,11 +312,18 @@ impl StoreBuilder for Builder {
         if self.0 == Wrong::UniqueExactly {
             full.0.users.values_mut().for_each(|schema| schema.matching = MatchRule::Exact);
         }
+        let schemas = full.0.users.values_mut().chain(full.0.groups.values_mut());
+        schemas.for_each(|schema| {
+            schema.required &= self.0 != Wrong::RequiresNothing;
+            schema.unique &= self.0 != Wrong::NothingIsUnique;
+        });
         if self.0 == Wrong::KeepsMemberships {
             full.0.memberships_on_delete = MembershipsOnDelete::RemoveFirst;
         }
-        let (busy, ghosts, asked) = (AtomicBool::new(false), Mutex::default(), AtomicUsize::new(0));
-        Ok(Bent { inner: full.build(), wrong: self.0, busy, partial: false, ghosts, asked })
+        let (inner, busy) = (full.build(), AtomicBool::new(false));
+        let (ghosts, names) = (Mutex::default(), Mutex::default());
+        let (asked, cursor) = (AtomicUsize::new(0), Cursor::default());
+        Ok(Bent { inner, wrong: self.0, busy, partial: false, ghosts, names, asked, cursor })
     }
 
     fn many(&self) -> usize {

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 
 use identity_sync::{
-    DeactivatedBy, ErrorKind, IdentityStore, Kind, StoreError, StoreId, Write, WriteBatch, Written,
+    DeactivatedBy, ErrorKind, IdentityStore, Kind, StoreError, StoreId, Version, Write, WriteBatch, Written,
 };
 
-use super::store::{Bent, CUT, Wrong};
+use super::store::{Bent, CUT};
+use super::store_faults::Wrong;
 
 impl Bent {
     /// Does one write, in the way of this store.
     pub(super) fn perform(&self, write: &Write<'_>) -> Result<Written, StoreError> {
         let before = self.inner.state().clone();
-        let answer = match self.changed(write) {
-            Some(answer) => answer,
-            None => self.inner_write(write),
-        };
-        let answer = self.afterwards(write, answer);
+        let instead = self.changed(write).or_else(|| self.changed_create(write));
+        let instead = instead.or_else(|| self.changed_update(write)).or_else(|| self.changed_group(write));
+        let answer = instead.unwrap_or_else(|| self.inner_write(write));
+        let answer = self.afterwards(write, answer).and_then(|written| self.spoilt(write, written));
         match answer {
             Err(_) if self.is(Wrong::RefusedAsDone) => Ok(Written::done()),
             Ok(written) if self.is(Wrong::AnswersOldVersion) && !is_create(write) => {
@@ -29,9 +29,18 @@ impl Bent {
 
     pub(super) fn inner_write(&self, write: &Write<'_>) -> Result<Written, StoreError> {
         let mut batch = WriteBatch::new();
-        batch.push(if self.is(Wrong::IgnoresVersion) { unconditional(write) } else { write.clone() });
+        let blind =
+            self.is(Wrong::IgnoresVersion) || self.is(Wrong::ComparesAnyVersion) && self.is_known(write);
+        batch.push(if blind { unconditional(write) } else { write.clone() });
         pollster::block_on(self.inner.write(&mut batch)).unwrap();
         batch.into_answers().next().flatten().unwrap()
+    }
+
+    /// Whether any record has the version that this one should have.
+    fn is_known(&self, write: &Write<'_>) -> bool {
+        let state = self.inner.state();
+        let mut all = state.users.values().chain(state.groups.values());
+        version_of(write).is_some_and(|known| all.any(|record| record.version.to_string() == known.as_str()))
     }
 
     /// What takes the place of a right write.
@@ -221,7 +230,7 @@ pub(super) fn is_create(write: &Write<'_>) -> bool {
     matches!(write, Write::CreateUser { .. } | Write::CreateGroup { .. })
 }
 
-fn id_of<'w>(write: &Write<'w>) -> Option<&'w str> {
+pub(super) fn id_of<'w>(write: &Write<'w>) -> Option<&'w str> {
     match write {
         Write::UpdateUser { id, .. }
         | Write::UpdateGroup { id, .. }
@@ -231,6 +240,20 @@ fn id_of<'w>(write: &Write<'w>) -> Option<&'w str> {
         | Write::AddMembers { id, .. }
         | Write::RemoveMembers { id, .. }
         | Write::Adopt { id, .. } => Some(id.as_str()),
+        _ => None,
+    }
+}
+
+fn version_of<'w>(write: &Write<'w>) -> Option<&'w Version> {
+    match write {
+        Write::UpdateUser { version, .. }
+        | Write::UpdateGroup { version, .. }
+        | Write::SetActive { version, .. }
+        | Write::DeleteUser { version, .. }
+        | Write::DeleteGroup { version, .. }
+        | Write::AddMembers { version, .. }
+        | Write::RemoveMembers { version, .. }
+        | Write::Adopt { version, .. } => *version,
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use super::super::builder::SourceBuilder;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, refused};
 use super::Bench;
 use crate::id::SourceAnchor;
-use crate::model::{Existence, Kind, MemberKind};
+use crate::model::{AccountState, Existence, Kind, MemberKind};
 use crate::source::{Asked, DirectorySource};
 
 /// Questions at once; the engine asks as many.
@@ -66,7 +66,9 @@ fn judge(directory: &Directory, anchor: &str, answer: Existence) -> Outcome {
 pub(super) async fn a_living_object_exists_and_is_what_it_is<B: SourceBuilder>(
     bench: &Bench<'_, B>,
 ) -> Outcome {
-    let directory = bench.company();
+    let mut directory = bench.company();
+    // A look-up that passes over locked accounts takes them for deleted.
+    directory.users.iter_mut().step_by(3).for_each(|user| user.state = AccountState::Disabled);
     let source = bench.holding(&directory).await?;
     let users = directory.users.iter().map(|user| user.anchor.clone());
     let all = users.chain(directory.groups.iter().map(|group| group.anchor.clone()));
@@ -93,6 +95,25 @@ pub(super) async fn who_never_was_does_not_exist<B: SourceBuilder>(bench: &Bench
     let source = bench.holding(&directory).await?;
     for (anchor, answer) in ask(&source, (9_001..9_010).map(|number| bench.anchor(number))).await? {
         judge(&directory, &anchor, answer)?;
+    }
+    Ok(())
+}
+
+// rule C3
+pub(super) async fn what_cannot_be_seen_is_not_called_gone<B: SourceBuilder>(
+    bench: &Bench<'_, B>,
+) -> Outcome {
+    let directory = bench.company();
+    let source = bench.builder.partial(&directory).await?;
+    let users = directory.users.iter().map(|user| user.anchor.clone());
+    let all = users.chain(directory.groups.iter().map(|group| group.anchor.clone()));
+    for (anchor, answer) in ask(&source, all).await? {
+        demand(
+            answer != Existence::Gone,
+            format!("`{anchor}`, which is there, is not gone for a source that is kept from seeing all"),
+            || format!("{answer:?}"),
+            "a lost right, or a search that was cut, deletes people who are there (rule C3)",
+        )?;
     }
     Ok(())
 }

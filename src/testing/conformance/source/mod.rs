@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::directory::{Directory, DirectoryMember, Knobs, Vocabulary};
 use super::builder::SourceBuilder;
 use super::finding::{Finding, Outcome, run, wrong};
-use super::paging::walk_complete;
+use super::paging::{Reading, each_once, walk_complete};
 use super::report::Report;
 use crate::id::SourceAnchor;
 use crate::source::{DirectorySource, Select};
@@ -47,9 +47,10 @@ pub(super) async fn suite<B: SourceBuilder>(builder: &B) -> Report {
             what_cannot_be_seen_is_not_called_complete;
         select: a_selection_gives_all_that_it_names_and_nothing_else, unknown_anchors_select_nothing,
             the_largest_selection_is_served, a_selected_group_has_its_whole_list,
+            a_selected_object_is_read_as_in_the_whole_read,
             users_and_groups_are_selected_apart;
         existence: a_living_object_exists_and_is_what_it_is, a_deleted_object_is_gone,
-            who_never_was_does_not_exist, each_answer_belongs_to_its_own_anchor;
+            who_never_was_does_not_exist, what_cannot_be_seen_is_not_called_gone, each_answer_belongs_to_its_own_anchor;
         change: a_deletion_is_seen_by_the_next_read, a_change_is_seen_by_the_next_read,
             the_generation_never_goes_back;
     }
@@ -111,16 +112,22 @@ impl<B: SourceBuilder> Bench<'_, B> {
 
 /// All living users of a complete read.
 async fn users<S: DirectorySource>(source: &S, select: Select<'_>) -> Result<Vec<UserSeen>, Finding> {
-    let rows = walk_complete(&Users { source, select }).await?;
+    let reading = Users { source, select };
+    let rows = walk_complete(&reading).await?;
     rows.iter().try_for_each(|row| sound(&row.anchor, row.sound))?;
-    Ok(rows.into_iter().filter(|row| !row.tombstone).collect())
+    let living: Vec<UserSeen> = rows.into_iter().filter(|row| !row.tombstone).collect();
+    each_once(reading.what(), &living)?;
+    Ok(living)
 }
 
 /// All living groups of a complete read, each with its list put together.
 async fn groups<S: DirectorySource>(source: &S, select: Select<'_>) -> Result<Vec<GroupSeen>, Finding> {
-    let rows = joined(walk_complete(&Groups { source, select }).await?);
+    let reading = Groups { source, select };
+    let rows = joined(walk_complete(&reading).await?);
     rows.iter().try_for_each(|row| sound(&row.anchor, row.sound))?;
-    Ok(rows.into_iter().filter(|row| !row.tombstone).collect())
+    let living: Vec<GroupSeen> = rows.into_iter().filter(|row| !row.tombstone).collect();
+    each_once(reading.what(), &living)?;
+    Ok(living)
 }
 
 fn sound(anchor: &str, sound: bool) -> Outcome {

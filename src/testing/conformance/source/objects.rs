@@ -1,5 +1,7 @@
 //! Which objects there are, and who they are.
 
+use std::collections::BTreeSet;
+
 use super::super::super::directory::{AnchorForm, Directory};
 use super::super::builder::SourceBuilder;
 use super::super::finding::{Outcome, demand, not_applicable, some, wrong};
@@ -95,7 +97,7 @@ pub(super) async fn the_dead_are_not_among_the_living<B: SourceBuilder>(bench: &
     let dead = rows.iter().filter(|row| row.tombstone).map(|row| row.anchor.as_str());
     let rows = walk(&Groups { source: &source, select: Select::All }).await?.rows;
     let dead_groups = rows.iter().filter(|row| row.tombstone).map(|row| row.anchor.as_str());
-    let alive: Vec<&str> = dead.chain(dead_groups).filter(|a| directory.kind_of(a).is_some()).collect();
+    let alive: BTreeSet<&str> = dead.chain(dead_groups).filter(|a| directory.kind_of(a).is_some()).collect();
     demand(
         alive.is_empty(),
         "a tombstone is given only for an object that was deleted",

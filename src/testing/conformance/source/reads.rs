@@ -2,12 +2,11 @@
 
 use super::super::builder::SourceBuilder;
 use super::super::finding::{Finding, Outcome, demand, refused};
-use super::super::paging::{self, Reading, walk};
-use super::rows::{group_rows, user_rows};
-use super::{Bench, Groups, Users};
+use super::super::paging::{self, Hampered, walk};
+use super::rows::{group_rows, joined, user_rows};
+use super::{Bench, Groups, Users, group_anchors, user_anchors};
 use crate::error::AdapterError;
 use crate::limits::Limits;
-use crate::model::Completeness;
 use crate::source::{DirectorySource, GroupPage, Read, Select, UserPage};
 
 async fn source<B: SourceBuilder>(bench: &Bench<'_, B>) -> Result<B::Source, Finding> {
@@ -85,16 +84,25 @@ pub(super) async fn reads_at_once_do_not_disturb_each_other<B: SourceBuilder>(
 pub(super) async fn what_cannot_be_seen_is_not_called_complete<B: SourceBuilder>(
     bench: &Bench<'_, B>,
 ) -> Outcome {
-    let source = bench.builder.partial(&bench.company()).await?;
+    let directory = bench.company();
+    let source = bench.builder.partial(&directory).await?;
     let (users, groups) = all(&source);
-    let mut ends = vec![end(&users).await];
+    let mut reads = vec![
+        Hampered::read(&users, &user_anchors(&directory)).await,
+        Hampered::read(&groups, &group_anchors(&directory)).await,
+    ];
     // A group whose list is cut is honest, too.
-    let lists = walk(&groups).await;
-    let cut = lists.as_ref().is_ok_and(|walk| walk.rows.iter().any(|row| !row.is_whole()));
-    ends.push(lists.map(|walk| if cut { Completeness::partial("a list is cut") } else { walk.end }));
-    paging::admits_what_is_missing(&ends)
-}
-
-async fn end<R: Reading>(reading: &R) -> Result<Completeness, Finding> {
-    walk(reading).await.map(|walk| walk.end)
+    if let Ok(walk) = walk(&groups).await {
+        let lists = joined(walk.rows);
+        let (whole, cut): (Vec<_>, Vec<_>) = lists.iter().partition(|list| list.is_whole());
+        let short = whole.into_iter().filter(|list| {
+            let expected = directory.groups.iter().find(|group| group.anchor == list.anchor);
+            let given = list.members.len() + list.unresolved.len();
+            expected.is_some_and(|expected| given < expected.members.len())
+        });
+        let missing: Vec<String> = short.map(|list| format!("members of {}", list.anchor)).collect();
+        let admitted = !cut.is_empty() && missing.is_empty();
+        reads.push(Hampered { what: "the lists of members", admitted, missing });
+    }
+    paging::admits_what_is_missing(&reads)
 }

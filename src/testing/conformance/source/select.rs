@@ -1,11 +1,12 @@
 //! Reading by anchor.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::builder::SourceBuilder;
-use super::super::finding::{Finding, Outcome, not_applicable};
+use super::super::finding::{Finding, Outcome, demand, not_applicable, some};
 use super::super::paging::exactly;
-use super::{Bench, anchors, group, group_anchors, groups, lists, user_anchors, users};
+use super::{Bench, anchors, group, group_anchors, groups, lists, user, user_anchors, users};
+use crate::model::AccountState;
 use crate::source::{DirectorySource, Select};
 
 /// More than this is not asked for, whatever is declared: a check should end.
@@ -84,6 +85,57 @@ pub(super) async fn a_selected_group_has_its_whole_list<B: SourceBuilder>(bench:
         let wanted = anchors([expected.anchor.as_str()]);
         let seen = groups(&source, Select::Anchors(&wanted)).await?;
         lists::same_members(expected, group(&seen, &expected.anchor)?)?;
+    }
+    Ok(())
+}
+
+// rules A1, A5
+pub(super) async fn a_selected_object_is_read_as_in_the_whole_read<B: SourceBuilder>(
+    bench: &Bench<'_, B>,
+) -> Outcome {
+    let mut directory = bench.company();
+    directory.users.iter_mut().step_by(3).for_each(|user| user.state = AccountState::Disabled);
+    let source = bench.holding(&directory).await?;
+    let most = most(&source)?;
+    let risk =
+        "the engine reads by anchor where it can: values are cleared, or a lock is not seen (rules A1, A5)";
+    let wanted: Vec<&str> = user_anchors(&directory).into_iter().take(most).collect();
+    let whole = users(&source, Select::All).await?;
+    for found in users(&source, Select::Anchors(&anchors(wanted))).await? {
+        let listed = user(&whole, &found.anchor)?;
+        let expected = format!("user `{}`, asked for, reads as it does among all", found.anchor);
+        demand(
+            found.state == listed.state && found.unreadable == listed.unreadable,
+            expected.as_str(),
+            || format!("{:?} in place of {:?}, unreadable {:?}", found.state, listed.state, found.unreadable),
+            risk,
+        )?;
+        same_attributes(&expected, &listed.attributes, &found.attributes, risk)?;
+    }
+    let wanted: Vec<&str> = group_anchors(&directory).into_iter().take(most).collect();
+    let whole = groups(&source, Select::All).await?;
+    for found in groups(&source, Select::Anchors(&anchors(wanted))).await? {
+        let listed = group(&whole, &found.anchor)?;
+        let expected = format!("group `{}`, asked for, reads as it does among all", found.anchor);
+        same_attributes(&expected, &listed.attributes, &found.attributes, risk)?;
+    }
+    Ok(())
+}
+
+/// The same values in whatever order; an attribute that is empty is as good as one that is not there (rule A4).
+fn same_attributes(
+    expected: &str,
+    listed: &BTreeMap<String, Vec<String>>,
+    found: &BTreeMap<String, Vec<String>>,
+    risk: &str,
+) -> Outcome {
+    let names: BTreeSet<&String> = listed.keys().chain(found.keys()).collect();
+    for name in names {
+        let set = |all: &BTreeMap<String, Vec<String>>| -> BTreeSet<String> {
+            all.get(name).into_iter().flatten().filter(|value| !value.is_empty()).cloned().collect()
+        };
+        let (was, now) = (set(listed), set(found));
+        demand(was == now, expected, || format!("{name}: {} in place of {}", some(&now), some(&was)), risk)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Active and inactive (rules A5, A7).
 
-use super::super::builder::{StoreBuilder, Unmanaged};
+use super::super::builder::StoreBuilder;
 use super::super::finding::{Finding, Outcome, demand, not_applicable};
-use super::subject::Subject;
+use super::subject::{Subject, Wish};
 use crate::id::StoreId;
 use crate::model::{DeactivatedBy, Kind};
 use crate::store::{Activation, DeactivationMemory, Write};
@@ -36,6 +36,7 @@ pub(super) async fn a_user_is_made_inactive_and_active_again<B: StoreBuilder>(bu
     let subject = supported(builder).await?;
     let id = subject.create(&subject.wish(Kind::User, 1)).await?.id;
     let bystander = subject.create(&subject.wish(Kind::User, 2)).await?.id;
+    let group = subject.group_of(1, &[id.clone(), bystander.clone()]).await?;
     let before = subject.get(Kind::User, &id).await?;
     // Twice each: what is so already stays so.
     for active in [false, false, true, true, false, true] {
@@ -57,9 +58,11 @@ pub(super) async fn a_user_is_made_inactive_and_active_again<B: StoreBuilder>(bu
         demand(
             rest == was,
             "nothing else about the user changes",
-            || format!("{rest:?}"),
+            || rest.since(&was),
             "a lock takes attributes or the link away: the person is created a second time (rules A1, M1)",
         )?;
+        let lost = "a lock takes memberships away, or hides them: each run writes them again (rules D1, P4)";
+        subject.keeps(&group, &[&id, &bystander], "whether they are active or not", lost).await?;
         demand(
             subject.get(Kind::User, &bystander).await?.active,
             "another user stays active",
@@ -91,9 +94,7 @@ pub(super) async fn who_made_a_user_inactive_is_remembered<B: StoreBuilder>(buil
 // rule A7
 pub(super) async fn an_administrators_lock_stays_his<B: StoreBuilder>(builder: &B) -> Outcome {
     let subject = remembering(builder).await?;
-    let attributes = subject.wish(Kind::User, 1).values.into_iter().collect();
-    let locked = Unmanaged { kind: Kind::User, attributes, active: false };
-    let id = builder.put_unmanaged(&subject.store, &locked).await?;
+    let id = subject.put_unmanaged(&Wish { active: false, ..subject.wish(Kind::User, 1) }).await?;
     let his = |by, when: &str| {
         demand(
             by == Some(DeactivatedBy::Other),

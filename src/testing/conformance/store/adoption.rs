@@ -1,6 +1,6 @@
 //! Adoption: a link for a record without one (rules M1, M3).
 
-use super::super::builder::{StoreBuilder, Unmanaged};
+use super::super::builder::StoreBuilder;
 use super::super::finding::{Finding, Outcome, demand, not_applicable};
 use super::subject::{BOTH, OURS, Subject, THEIRS};
 use crate::error::ErrorKind;
@@ -23,9 +23,7 @@ async fn unlinked<B: StoreBuilder>(
     kind: Kind,
     number: usize,
 ) -> Result<StoreId, Finding> {
-    let attributes = subject.wish(kind, number).values.into_iter().collect();
-    let record = Unmanaged { kind, attributes, active: true };
-    Ok(subject.builder.put_unmanaged(&subject.store, &record).await?)
+    subject.put_unmanaged(&subject.wish(kind, number)).await
 }
 
 fn adopt<'w>(kind: Kind, id: &'w StoreId, external_id: &'w ExternalId) -> Write<'w> {
@@ -39,6 +37,10 @@ pub(super) async fn an_adopted_record_is_linked_and_otherwise_unchanged<B: Store
     let subject = supported(builder).await?;
     for kind in BOTH {
         let id = unlinked(&subject, kind, 1).await?;
+        let group = match kind {
+            Kind::User => Some(subject.group_of(2, std::slice::from_ref(&id)).await?),
+            Kind::Group => None,
+        };
         let before = subject.get(kind, &id).await?;
         let link = subject.wish(kind, 1).link;
         let written = subject.done("an adoption", adopt(kind, &id, &link)).await?;
@@ -62,9 +64,13 @@ pub(super) async fn an_adopted_record_is_linked_and_otherwise_unchanged<B: Store
         demand(
             rest == was,
             format!("nothing else about the {kind} changes"),
-            || format!("{rest:?}"),
+            || rest.since(&was),
             "what somebody keeps in his record is lost when it is adopted (rules A1, M3)",
         )?;
+        if let Some(group) = group {
+            let lost = "who is recognised loses the access that he had (rules M3, D6)";
+            subject.keeps(&group, &[&id], "after one of them was adopted", lost).await?;
+        }
         demand(
             !subject.is_conditional() || written.version == after.version(),
             "the answered version is the one read next",
@@ -89,7 +95,7 @@ pub(super) async fn a_linked_record_is_never_linked_again<B: StoreBuilder>(build
             let what = format!("adopting a {kind} that has an external id of issuer {issuer}");
             subject.refuses(&what, adopt(kind, &id, &link), ErrorKind::Conflict, REPOINTED).await?;
             let after = subject.get(kind, &id).await?;
-            demand(before == after, "the record stays as it was", || format!("{after:?}"), REPOINTED)?;
+            demand(before == after, "the record stays as it was", || after.since(&before), REPOINTED)?;
         }
     }
     Ok(())

@@ -2,11 +2,13 @@
 
 use super::super::builder::StoreBuilder;
 use super::super::finding::{Outcome, demand, not_applicable};
-use super::subject::{BOTH, Made, Subject, THEIRS, Wish};
-use crate::error::ErrorKind;
+use super::super::paging::exactly;
+use super::subject::{BOTH, Made, OURS, Subject, THEIRS, Wish};
+use super::unique::update;
+use crate::error::{ErrorKind, StoreError};
 use crate::model::{DeactivatedBy, Kind, Origin};
-use crate::store::{Activation, DeactivationMemory, StoreSelect, Write};
-use crate::testing::directory::ODD;
+use crate::store::{Activation, Change, DeactivationMemory, StoreSelect, Write};
+use crate::testing::directory::{ODD, odd_anchors};
 
 const TWO: &str = "two records for one person: his access is given twice and taken back once (rules J4, M1)";
 
@@ -57,18 +59,91 @@ pub(super) async fn odd_characters_come_back_unchanged<B: StoreBuilder>(builder:
                     let made = super::subject::made(written, kind)?;
                     subject.fulfils(&subject.get(kind, &made.id).await?, &wish)?;
                 }
-                // A store may refuse what it cannot hold, if it then has nothing of it.
-                Err(error) => demand(
-                    error.kind() == ErrorKind::Invalid && subject.linked(&wish.link).await?.is_empty(),
-                    format!("value `{odd}` is kept, or refused as Invalid with nothing left behind"),
-                    || format!("{:?}: {error}", error.kind()),
-                    "a name that nobody foresaw stops the person's synchronisation (rule S1)",
-                )?,
+                Err(error) => {
+                    let risk = "a name that nobody foresaw stops the person's synchronisation (rule S1)";
+                    refuses_cleanly(&subject, &wish, &error, &format!("value `{odd}`"), risk).await?;
+                }
             }
         }
     }
     let none = "the builder names no free attribute, or the store refuses all that is odd";
     if any { Ok(()) } else { Err(not_applicable(none)) }
+}
+
+/// A store may refuse what it cannot hold, if it then has nothing of it.
+async fn refuses_cleanly<B: StoreBuilder>(
+    subject: &Subject<'_, B>,
+    wish: &Wish,
+    error: &StoreError,
+    what: &str,
+    risk: &str,
+) -> Outcome {
+    demand(
+        error.kind() == ErrorKind::Invalid && subject.linked(&wish.link).await?.is_empty(),
+        format!("{what} is kept, or refused as Invalid with nothing left behind"),
+        || format!("{:?}: {error}", error.kind()),
+        risk,
+    )
+}
+
+// rules A4, S1
+pub(super) async fn a_long_value_is_whole_or_refused<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in BOTH {
+        let Some(attribute) = subject.free(kind).into_iter().next() else { continue };
+        any = true;
+        // About the lengths at which columns end.
+        for (number, length) in [63, 65, 257, 1_025, 5_000].into_iter().enumerate() {
+            let wish = subject.wish(kind, number).with(&attribute, "x".repeat(length));
+            let written = match subject.try_create(&wish).await? {
+                Ok(written) => written,
+                Err(error) => {
+                    let risk = "a long name stops the person's synchronisation (rule S1)";
+                    let what = format!("a value of {length} letters");
+                    refuses_cleanly(&subject, &wish, &error, &what, risk).await?;
+                    continue;
+                }
+            };
+            let made = super::subject::made(written, kind)?;
+            let held = subject.get(kind, &made.id).await?.values.remove(&attribute).unwrap_or_default();
+            demand(
+                held.iter().map(String::len).eq([length]),
+                format!("{attribute} of {length} letters is kept whole, or refused as Invalid"),
+                || format!("values of {:?} letters", held.iter().map(String::len).collect::<Vec<_>>()),
+                "the engine writes it again on every run, and never comes to rest (rules A4, P4)",
+            )?;
+        }
+    }
+    if any { Ok(()) } else { Err(not_applicable("the builder names no free attribute")) }
+}
+
+// rules M1, M2
+pub(super) async fn external_ids_are_kept_byte_for_byte<B: StoreBuilder>(builder: &B) -> Outcome {
+    const MIXED: &str =
+        "two people whose anchors look alike become one, or nobody is known again (rules M1, M2)";
+    let subject = Subject::fresh(builder).await?;
+    let mut made = Vec::new();
+    for (number, anchor) in odd_anchors().iter().enumerate() {
+        let wish = subject.wish(Kind::User, number).linked(OURS, anchor);
+        match subject.try_create(&wish).await? {
+            Ok(written) => made.push((super::subject::made(written, Kind::User)?.id, wish)),
+            Err(error) => {
+                let what = format!("external id `{}`, which no other record has byte for byte,", wish.link);
+                refuses_cleanly(&subject, &wish, &error, &what, MIXED).await?;
+            }
+        }
+    }
+    if made.len() < 2 {
+        return Err(not_applicable("the store refuses all external ids that are odd"));
+    }
+    for (id, wish) in &made {
+        subject.fulfils(&subject.get(Kind::User, id).await?, wish)?;
+        let found =
+            subject.read(Kind::User, StoreSelect::ExternalIds(std::slice::from_ref(&wish.link))).await?;
+        exactly(&format!("the user of external id `{}`", wish.link), &found, &[id.as_str()].into())?;
+    }
+    Ok(())
 }
 
 // rule A1
@@ -130,6 +205,11 @@ pub(super) async fn the_origin_is_kept_or_unknown<B: StoreBuilder>(builder: &B) 
         let found = subject.get(Kind::User, &id).await?.origin;
         fits(found, origin)?;
         told.push(found);
+        if let Ok(free) = subject.one_free(Kind::User) {
+            let changes = [Change { attribute: free, old: Vec::new(), new: vec!["new".to_owned()] }];
+            subject.done("an update", update(Kind::User, &id, &changes)).await?;
+            fits(subject.get(Kind::User, &id).await?.origin, origin)?;
+        }
         let origin = Some(Origin::Synced);
         let write = Write::UpdateUser { id: &id, version: None, changes: &[], origin };
         subject.done("an update of the origin alone", write).await?;
@@ -170,6 +250,34 @@ pub(super) async fn a_second_create_for_one_external_id_is_refused<B: StoreBuild
         )?;
     }
     Ok(())
+}
+
+// rules M3, M7
+pub(super) async fn a_create_takes_over_no_record_of_somebody_else<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in BOTH {
+        let Some((attribute, _)) = subject.unique(kind).into_iter().next() else { continue };
+        any = true;
+        let id = subject.put_unmanaged(&subject.wish(kind, 1)).await?;
+        let before = subject.get(kind, &id).await?;
+        let name = builder.value(kind, &attribute, 1);
+        let ours = subject.wish(kind, 2).with(&attribute, name.as_str());
+        let (what, table) =
+            (format!("creating a {kind} with the {attribute} of somebody else's"), ours.table());
+        let risk = "a record that somebody else made becomes ours, and is changed and deleted as ours (rules M3, M7)";
+        subject.refuses(&what, ours.write(table.row(0)), ErrorKind::AlreadyExists, risk).await?;
+        let after = subject.get(kind, &id).await?;
+        demand(before == after, "his record stays as it was", || after.since(&before), risk)?;
+        let linked = subject.linked(&ours.link).await?;
+        demand(
+            linked.is_empty(),
+            "no record carries the external id of a create that was refused",
+            || format!("record `{}` does", linked.first().map_or("", |record| &record.id)),
+            risk,
+        )?;
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store declares no unique attribute")) }
 }
 
 // rules J4, M5

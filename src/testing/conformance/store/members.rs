@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::super::builder::StoreBuilder;
 use super::super::finding::{Finding, Outcome, demand, not_applicable};
 use super::super::paging::walk_complete;
-use super::records::MembersOf;
+use super::records::{MembersOf, Record};
 use super::subject::Subject;
 use crate::id::StoreId;
 use crate::model::Kind;
-use crate::store::{Members, Write};
+use crate::store::{Members, StoreSelect, Write};
 
 /// More than this is not written at once, whatever is declared: a check should end.
 const MOST: usize = 1_000;
@@ -108,6 +108,48 @@ pub(super) async fn groups_keep_their_members_apart<B: StoreBuilder>(builder: &B
     remove(&subject, &second, std::slice::from_ref(b)).await?;
     has(&subject, &first, &[a.clone(), b.clone()], "whatever happens to another group").await?;
     has(&subject, &second, &[c.clone(), d.clone()], "whatever happens to another group").await
+}
+
+// rules D6, M8
+pub(super) async fn a_member_whom_somebody_else_made_is_listed<B: StoreBuilder>(builder: &B) -> Outcome {
+    let (subject, group, users) = scene(builder, 1).await?;
+    let stranger = subject.put_unmanaged(&subject.wish(Kind::User, 5)).await?;
+    let all: Vec<StoreId> = users.into_iter().chain([stranger]).collect();
+    for one in &all {
+        subject.add(&group, std::slice::from_ref(one)).await?;
+    }
+    has(&subject, &group, &all, "though one of them has no external id").await
+}
+
+// rules D1, E4
+pub(super) async fn memberships_leave_the_users_as_they_are<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let users = subject.create_all(Kind::User, 0..2).await?;
+    let read = async || -> Result<Vec<Record>, Finding> {
+        let users = subject.read(Kind::User, StoreSelect::All).await?;
+        let mut users: Vec<Record> = users.iter().map(Record::unversioned).collect();
+        users.sort_unstable();
+        Ok(users)
+    };
+    let before = read().await?;
+    let group = subject.group_of(1, &users).await?;
+    for step in ["added to a group", "removed from it"] {
+        let after = read().await?;
+        let differ = after.iter().zip(&before).find(|(now, was)| now != was);
+        demand(
+            before == after,
+            format!("users who were {step} are what they were"),
+            || match differ {
+                Some((now, was)) if now.id == was.id => format!("`{}`: {}", now.id, now.since(was)),
+                _ => format!("{} users in place of {}", after.len(), before.len()),
+            },
+            "who only changes teams is locked out, deleted or rewritten (rules D1, E4)",
+        )?;
+        for one in &users {
+            remove(&subject, &group, std::slice::from_ref(one)).await?;
+        }
+    }
+    Ok(())
 }
 
 // rule X5

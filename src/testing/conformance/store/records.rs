@@ -1,7 +1,10 @@
 //! What a store gave, in a form that can be compared.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
+use super::super::finding::some;
 use super::super::paging::{Reading, Row};
 use super::super::source::values;
 use super::Values;
@@ -39,6 +42,31 @@ impl Record {
         let mut values = self.values.clone();
         values.values_mut().for_each(|values| values.sort_unstable());
         Self { version: None, values, ..self.clone() }
+    }
+
+    /// For messages: what this record has, and what it had, wherever they differ.
+    pub(super) fn since(&self, before: &Self) -> String {
+        let names: BTreeSet<&String> = self.values.keys().chain(before.values.keys()).collect();
+        let values = |record: &Self, name: &str| some(record.values.get(name).into_iter().flatten());
+        let mut pairs: Vec<(&str, String, String)> =
+            names.into_iter().map(|name| (name.as_str(), values(self, name), values(before, name))).collect();
+        let facts = |record: &Self| {
+            [
+                ("external ids", some(&record.links)),
+                ("members", some(&record.members)),
+                ("active", record.active.to_string()),
+                ("origin", format!("{:?}", record.origin)),
+                ("made inactive by", format!("{:?}", record.deactivated_by)),
+                ("version", some(&record.version)),
+            ]
+        };
+        pairs.extend(
+            facts(self).into_iter().zip(facts(before)).map(|((name, now), (_, was))| (name, now, was)),
+        );
+        let differ = pairs.into_iter().filter(|(_, now, was)| now != was);
+        let texts: Vec<String> =
+            differ.map(|(name, now, was)| format!("{name}: {now} in place of {was}")).collect();
+        if texts.is_empty() { "the same, in another order".to_owned() } else { texts.join("; ") }
     }
 }
 

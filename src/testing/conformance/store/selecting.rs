@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::super::builder::StoreBuilder;
-use super::super::finding::{Outcome, not_applicable};
+use super::super::finding::{Outcome, demand, not_applicable};
 use super::super::paging::exactly;
-use super::subject::{BOTH, Subject, THEIRS};
+use super::subject::{BOTH, Subject, THEIRS, Wish};
 use super::unique::{Pair, pairs};
 use crate::id::{ExternalId, StoreId};
 use crate::model::Kind;
-use crate::store::StoreSelect;
+use crate::store::{Activation, StoreSelect};
 
 // rule P7
 pub(super) async fn ids_select_exactly_their_records<B: StoreBuilder>(builder: &B) -> Outcome {
@@ -81,6 +81,39 @@ pub(super) async fn a_unique_value_selects_its_holder_by_the_declared_rule<B: St
         }
     }
     if any { Ok(()) } else { Err(not_applicable("the store declares no unique attribute")) }
+}
+
+// rules J1, P7
+pub(super) async fn a_selected_record_is_read_as_in_the_whole_read<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = Subject::fresh(builder).await?;
+    let active = subject.can.activation == Activation::AlwaysActive;
+    let users = [
+        subject.create(&subject.wish(Kind::User, 1)).await?.id,
+        subject.create(&Wish { active, ..subject.wish(Kind::User, 2) }).await?.id,
+    ];
+    let groups = [subject.group_of(1, &users).await?, subject.group_of(2, &[]).await?];
+    for (kind, ids) in BOTH.into_iter().zip([users, groups]) {
+        let links = [1, 2].map(|number| subject.wish(kind, number).link);
+        let unique =
+            subject.unique(kind).into_iter().next().map(|(name, _)| (builder.value(kind, &name, 1), name));
+        let mut selects = vec![StoreSelect::Ids(&ids), StoreSelect::ExternalIds(&links)];
+        selects.extend(unique.iter().map(|(value, attribute)| StoreSelect::UniqueValue { attribute, value }));
+        let whole = subject.read(kind, StoreSelect::All).await?;
+        for select in selects {
+            for found in subject.read(kind, select).await? {
+                let Some(listed) = whole.iter().find(|record| record.id == found.id) else { continue };
+                let same = listed.unversioned() == found.unversioned() && listed.version == found.version;
+                demand(
+                    same,
+                    format!("{kind} `{}`, asked for by {select:?}, reads as it does among all", found.id),
+                    || found.since(listed),
+                    "it looks changed since the plan was made, and is never written; a sign-in judges by half a \
+                     record (rules J1, P7)",
+                )?;
+            }
+        }
+    }
+    Ok(())
 }
 
 // rules C3, X2

@@ -1,13 +1,13 @@
 //! Writes that are dropped, writes at once, and a store that is opened again (rules J4, X4).
 
 use super::super::builder::StoreBuilder;
-use super::super::finding::{Finding, Outcome, demand, refused, wrong};
+use super::super::finding::{Finding, Outcome, demand, not_applicable, refused, wrong};
 use super::super::turns::{polled, together};
 use super::subject::{Answer, Subject, Wish, made};
 use crate::attributes::AttributeTable;
 use crate::error::ErrorKind;
 use crate::model::Kind;
-use crate::store::{IdentityStore, Members, WriteBatch};
+use crate::store::{IdentityStore, Members, StoreSelect, WriteBatch};
 
 /// Steps of one call after which it is not dropped any more.
 const MOST_STEPS: usize = 64;
@@ -101,6 +101,34 @@ pub(super) async fn two_creates_at_once_leave_one_record<B: StoreBuilder>(builde
         }
     }
     Ok(())
+}
+
+// rules J4, M2
+pub(super) async fn two_creates_at_once_leave_one_holder_of_a_name<B: StoreBuilder>(builder: &B) -> Outcome {
+    const RIVALS: usize = 3;
+    let subject = Subject::fresh(builder).await?;
+    let mut any = false;
+    for kind in super::subject::BOTH {
+        let Some((attribute, _)) = subject.unique(kind).into_iter().next() else { continue };
+        any = true;
+        let name = builder.value(kind, &attribute, 1);
+        // Different links: only the name can keep them apart.
+        let wishes: Vec<Wish> =
+            (1..=RIVALS).map(|number| subject.wish(kind, number).with(&attribute, name.as_str())).collect();
+        let rivals = wishes.iter().map(|wish| subject.try_create(wish)).collect();
+        let answers: Result<Vec<Answer>, Finding> = together(rivals).await.into_iter().collect();
+        let done = answers?.iter().filter(|answer| answer.is_ok()).count();
+        let found =
+            subject.read(kind, StoreSelect::UniqueValue { attribute: &attribute, value: &name }).await?;
+        if (done, found.len()) != (1, 1) {
+            return Err(wrong(
+                format!("of {RIVALS} creates of a {kind} at once with {attribute} `{name}` one is done"),
+                format!("{done} are answered as done, and {} records have the name", found.len()),
+                "two records of one name: one person signs in as the other (rules J4, M2)",
+            ));
+        }
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store declares no unique attribute")) }
 }
 
 // rule X4

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::builder::StoreBuilder;
-use super::super::finding::{Finding, not_applicable, refused, wrong};
-use super::super::paging::walk_complete;
+use super::super::builder::{StoreBuilder, Unmanaged};
+use super::super::finding::{Finding, Outcome, demand, not_applicable, refused, some, wrong};
+use super::super::paging::{Reading, each_once, walk_complete};
 use super::Values;
 use super::records::{MembersOf, Record, Records};
 use crate::attributes::{AttributeTable, Attributes};
@@ -198,7 +198,10 @@ impl<'b, B: StoreBuilder> Subject<'b, B> {
 
     /// The records that are selected, in a complete read.
     pub(super) async fn read(&self, kind: Kind, select: StoreSelect<'_>) -> Result<Vec<Record>, Finding> {
-        walk_complete(&Records { store: &self.store, kind, select }).await
+        let reading = Records { store: &self.store, kind, select };
+        let rows = walk_complete(&reading).await?;
+        each_once(reading.what(), &rows)?;
+        Ok(rows)
     }
 
     pub(super) async fn find(&self, kind: Kind, id: &StoreId) -> Result<Option<Record>, Finding> {
@@ -247,6 +250,43 @@ impl<'b, B: StoreBuilder> Subject<'b, B> {
         users.sort_unstable();
         groups.sort_unstable();
         Ok((users, groups))
+    }
+
+    /// Puts a record there as somebody else would.
+    pub(super) async fn put_unmanaged(&self, wish: &Wish) -> Result<StoreId, Finding> {
+        let attributes = wish.values.clone().into_iter().collect();
+        let record = Unmanaged { kind: wish.kind, attributes, active: wish.active };
+        Ok(self.builder.put_unmanaged(&self.store, &record).await?)
+    }
+
+    /// Creates a group with these members.
+    pub(super) async fn group_of(&self, number: usize, members: &[StoreId]) -> Result<StoreId, Finding> {
+        let group = self.create(&self.wish(Kind::Group, number)).await?.id;
+        for some in members.chunks(self.can.members_per_write.max(1)) {
+            self.add(&group, some).await?;
+        }
+        Ok(group)
+    }
+
+    /// A group still has these members, or the store cannot say.
+    pub(super) async fn keeps(
+        &self,
+        group: &StoreId,
+        members: &[&StoreId],
+        when: &str,
+        risk: &str,
+    ) -> Outcome {
+        if self.can.members == Members::Unlisted {
+            return Ok(());
+        }
+        let wanted: BTreeSet<String> = members.iter().map(|id| id.as_str().to_owned()).collect();
+        let found = self.members(group).await?;
+        demand(
+            found == wanted,
+            format!("group `{group}` has the members {} {when}", some(&wanted)),
+            || format!("it has {}", some(&found)),
+            risk,
+        )
     }
 
     pub(super) async fn add(&self, group: &StoreId, members: &[StoreId]) -> Result<Written, Finding> {

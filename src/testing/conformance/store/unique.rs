@@ -3,7 +3,7 @@
 use super::super::builder::StoreBuilder;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, wrong};
 use super::subject::{BOTH, Made, Subject, made};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, StoreError};
 use crate::id::{MatchRule, StoreId};
 use crate::model::Kind;
 use crate::store::{Change, Write};
@@ -158,6 +158,10 @@ pub(super) async fn values_that_differ_by_the_declared_rule_stand_side_by_side<B
     if any { Ok(()) } else { Err(not_applicable("the store takes none of the spellings that would show it")) }
 }
 
+fn told(error: &StoreError) -> String {
+    format!("it is answered {:?}: {error}", error.kind())
+}
+
 // rules M4, P6
 pub(super) async fn a_freed_unique_value_can_be_taken<B: StoreBuilder>(builder: &B) -> Outcome {
     let stuck = "who gets a leaver's login is never created (rules M4, P6)";
@@ -170,7 +174,7 @@ pub(super) async fn a_freed_unique_value_can_be_taken<B: StoreBuilder>(builder: 
         let taker = subject.wish(kind, 3).with(&attribute, value.as_str());
         let taken = subject.try_create(&taker).await?;
         let expected = format!("{attribute} of a {kind} that was renamed can be taken");
-        let taker = made(taken.map_err(|error| wrong(expected, error.to_string(), stuck))?, kind)?;
+        let taker = made(taken.map_err(|error| wrong(expected, told(&error), stuck))?, kind)?;
         let delete = match kind {
             Kind::User => Write::DeleteUser { id: &taker.id, version: None },
             Kind::Group => Write::DeleteGroup { id: &taker.id, version: None },
@@ -178,7 +182,7 @@ pub(super) async fn a_freed_unique_value_can_be_taken<B: StoreBuilder>(builder: 
         subject.done("a delete", delete).await?;
         let next = subject.wish(kind, 4).with(&attribute, value.as_str());
         let expected = format!("{attribute} of a {kind} that was deleted can be taken");
-        subject.try_create(&next).await?.map_err(|error| wrong(expected, error.to_string(), stuck))?;
+        subject.try_create(&next).await?.map_err(|error| wrong(expected, told(&error), stuck))?;
     }
     Ok(())
 }
@@ -223,7 +227,7 @@ pub(super) async fn a_user_and_a_group_may_have_one_name<B: StoreBuilder>(builde
     match subject.try_create(&group).await? {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(wrong(
             format!("{of_group} `{name}` of a group is free, though a user has it: unique is by kind"),
-            error.to_string(),
+            told(&error),
             "a team that is called like a person is never created (rules M6, P4)",
         )),
         _ => Ok(()),

@@ -1,7 +1,7 @@
 //! Updates, and what they must leave alone.
 
 use super::super::builder::StoreBuilder;
-use super::super::finding::{Outcome, demand, not_applicable, refused, wrong};
+use super::super::finding::{Outcome, demand, not_applicable, refused, some, wrong};
 use super::records::Record;
 use super::subject::{BOTH, Made, Subject, THEIRS};
 use super::unique::update;
@@ -30,8 +30,11 @@ fn unchanged_but(before: &Record, after: &Record, attributes: &[&str]) -> Outcom
     let (before, after) = (rest(before), rest(after));
     demand(
         before == after,
-        format!("everything but {attributes:?} stays exactly as it was: {before:?}"),
-        || format!("{after:?}"),
+        match attributes {
+            [] => "the record stays exactly as it was".to_owned(),
+            _ => format!("everything but {} stays exactly as it was", some(attributes)),
+        },
+        || after.since(&before),
         LOST_VALUES,
     )
 }
@@ -101,6 +104,36 @@ pub(super) async fn an_update_of_several_attributes_changes_them_all<B: StoreBui
         }
     }
     if any { Ok(()) } else { Err(not_applicable("the store has no two attributes that can be updated")) }
+}
+
+// rules M1, E4
+pub(super) async fn a_renamed_record_keeps_its_id_its_link_and_its_memberships<B: StoreBuilder>(
+    builder: &B,
+) -> Outcome {
+    let other = "a new name takes people's access away, or makes them somebody else (rule M1)";
+    let subject = Subject::fresh(builder).await?;
+    let users = subject.create_all(Kind::User, 0..2).await?;
+    let [member, neighbour] = users.as_slice() else { return Ok(()) };
+    let group = subject.group_of(0, &users).await?;
+    let mut any = false;
+    for (kind, id) in [(Kind::User, member), (Kind::Group, &group)] {
+        let Some((attribute, _)) = subject.unique(kind).into_iter().next() else { continue };
+        any = true;
+        let before = subject.get(kind, id).await?;
+        let new = [builder.value(kind, &attribute, 7)];
+        subject.done("a rename", update(kind, id, &[set(&attribute, &new)])).await?;
+        let link = subject.wish(kind, 0).link;
+        let linked = subject.linked(&link).await?;
+        demand(
+            linked.len() == 1 && linked.iter().all(|record| record.id == before.id),
+            format!("a {kind} that was renamed keeps its id `{}` and its external id `{link}`", before.id),
+            || format!("the external id is that of {}", some(linked.iter().map(|record| &record.id))),
+            other,
+        )?;
+        subject.keeps(&group, &[member, neighbour], &format!("after a {kind} was renamed"), other).await?;
+        unchanged_but(&before, &subject.get(kind, id).await?, &[attribute.as_str()])?;
+    }
+    if any { Ok(()) } else { Err(not_applicable("the store declares no unique attribute")) }
 }
 
 // rule A2
@@ -280,11 +313,11 @@ pub(super) async fn records_of_another_issuer_stay_as_they_are<B: StoreBuilder>(
     subject.done("a delete", Write::DeleteGroup { id: group, version: None }).await?;
     subject.done("a delete", Write::DeleteUser { id: user, version: None }).await?;
     for ((kind, id), before) in theirs.iter().zip(&before) {
-        let after = subject.get(*kind, id).await?;
+        let after = subject.find(*kind, id).await?;
         demand(
-            after == *before,
+            after.as_ref() == Some(before),
             format!("the {kind} of another issuer, with an anchor like ours, is what it was"),
-            || format!("{after:?}"),
+            || after.map_or("it is gone".to_owned(), |after| after.since(before)),
             "two engines destroy each other's records (rule M7)",
         )?;
     }

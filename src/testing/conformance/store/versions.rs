@@ -131,6 +131,31 @@ pub(super) async fn a_stale_version_is_refused_and_nothing_is_written<B: StoreBu
 }
 
 // rule P7
+pub(super) async fn every_change_gives_another_version<B: StoreBuilder>(builder: &B) -> Outcome {
+    let subject = conditional(builder).await?;
+    let scene = Scene::set(&subject).await?;
+    for (what, write) in scene.writes(subject.can.activation, None, None) {
+        let (kind, id) = match &write {
+            // Who is added or removed by one does not undo the other's work: no version is needed for that.
+            Write::AddMembers { .. } | Write::RemoveMembers { .. } => continue,
+            Write::DeleteUser { .. } | Write::DeleteGroup { .. } => continue,
+            Write::UpdateGroup { .. } => (Kind::Group, &scene.group),
+            _ => (Kind::User, &scene.user),
+        };
+        let before = subject.get(kind, id).await?;
+        subject.done(what, write).await?;
+        let after = subject.get(kind, id).await?;
+        demand(
+            before.unversioned() == after.unversioned() || version(&before)? != version(&after)?,
+            format!("after {what} the record has another version than `{}`", version(&before)?),
+            || "it has the same".to_owned(),
+            OVERWRITTEN,
+        )?;
+    }
+    Ok(())
+}
+
+// rule P7
 pub(super) async fn the_answered_version_is_the_one_read_next<B: StoreBuilder>(builder: &B) -> Outcome {
     let subject = conditional(builder).await?;
     let wish = subject.wish(Kind::User, 50);
