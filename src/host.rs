@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use crate::apply::Outcome;
 use crate::model::Timestamp;
 
-/// Time, as the host has it. The core reads no clock, spawns nothing and has no randomness (rules S3, X3).
+/// Time, as the host has it. The core reads no clock, spawns nothing and has no randomness but for the keys of its hash tables (rules S3, X3).
 #[async_trait]
 pub trait Timer: Send + Sync {
     /// Waits.
@@ -21,7 +21,7 @@ pub trait Timer: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// A number from 0 up to 1, evenly spread, so that retries of many runners do not fall together.
+    /// A number from 0 up to 1, evenly spread, so that retries of many runners do not fall together. A wait that the other side asks for is not stretched.
     fn jitter(&self) -> f64;
 }
 
@@ -61,7 +61,7 @@ pub trait Progress: Send + Sync {
     fn event(&self, event: Event<'_>);
 }
 
-/// Stops a run between two writes (rule X6). Clones share the same switch.
+/// Stops a run between two batches of writes, or two pages of a read (rule X6). Clones share the same switch.
 #[derive(Clone, Debug, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
 

@@ -159,7 +159,7 @@
 //!
 //! # The rules
 //!
-//! Behaviour is laid down in numbered rules; each has a test that names it.
+//! Behaviour is laid down in numbered rules. The table names one test for each; more say in a comment which rules they show.
 //!
 #![doc = include_str!("rules.md")]
 //!

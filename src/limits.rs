@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 /// Bounds for one object and for a whole run.
 ///
 /// An object beyond its bound is *quarantined*: it counts as seen, is not created, changed or granted anything, its
-/// member list counts as incomplete; removals still reach it. A total beyond its bound refuses the plan, before the
-/// memory for it is taken.
+/// member list counts as incomplete; removals still reach it. A total beyond its bound refuses the plan: objects, entries,
+/// assignments and memberships before the memory for them is taken, operations once they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes in an anchor, store id or unresolved member text. Default 4 KiB.
+    /// Bytes in an anchor, store id, name of an attribute or unresolved member text. Default 4 KiB.
     pub id_bytes: usize,
     /// Bytes in one value. Default 64 KiB.
     pub value_bytes: usize,

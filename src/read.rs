@@ -80,6 +80,7 @@ pub(crate) struct Pages<'h> {
     host: &'h Host<'h>,
     pub(crate) at: Option<PageToken>,
     seen: BTreeSet<PageToken>,
+    /// Pages that may still come, this one included.
     left: usize,
     most: usize,
     attempt: u32,
@@ -105,10 +106,10 @@ impl<'h> Pages<'h> {
                 if !self.seen.insert(token.clone()) {
                     return Err(ReadError::RepeatedPage { what: self.what });
                 }
-                self.left = match self.left.checked_sub(1) {
-                    Some(left) => left,
-                    None => return Err(LimitExceeded { what: "pages in one read", limit: self.most }.into()),
-                };
+                self.left = self.left.saturating_sub(1);
+                if self.left == 0 {
+                    return Err(LimitExceeded { what: "pages in one read", limit: self.most }.into());
+                }
                 if self.host.is_cancelled() {
                     return Err(ReadError::Cancelled);
                 }
@@ -145,8 +146,8 @@ pub(crate) async fn read_assignments<A: AssignmentSet + ?Sized>(
         page.clear();
         match set.read_assignments(pages.at.as_ref(), &mut page).await {
             Ok(end) => {
+                within(principals.len() + page.principals().len(), options.limits.objects, "assignments")?;
                 principals.extend_from_slice(page.principals());
-                within(principals.len(), options.limits.objects, "assignments")?;
                 if let Some(read) = pages.end(end, page.principals().len()).await? {
                     return Ok(Assignments { read, principals });
                 }

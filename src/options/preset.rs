@@ -29,7 +29,7 @@ pub enum Preset {
     StrictOffboarding,
     /// The store holds who is entitled, and nobody else of ours.
     Mirror,
-    /// Nothing is taken away, but for disabled accounts.
+    /// No record and no membership is taken away; disabled accounts are made inactive, and values are kept in step.
     Additive,
 }
 

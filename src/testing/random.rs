@@ -42,7 +42,7 @@ impl Random {
         from.get(self.below(from.len()))
     }
 
-    /// Puts them in another order, each order as likely as the others.
+    /// Puts them in another order, as far as 64 bits can tell them apart each as likely as the others.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));

@@ -277,7 +277,7 @@ fn a_total_at_its_bound_is_planned_and_one_beyond_is_refused() {
     check(|limits, n| limits.edges = n, 4, "member entries in the source");
     check(|limits, n| limits.memberships = n, 6, "flattened memberships");
     check(|limits, n| limits.operations = n, 7, "operations in the plan");
-    check(|limits, n| limits.pages = n, 1, "pages in one read");
+    check(|limits, n| limits.pages = n, 2, "pages in one read");
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn all_that_is_shown(t: &Timeline) -> Vec<(&'static str, String)> {
 
 #[test]
 fn no_sensitive_value_shows_anywhere_in_a_whole_run() {
-    // threat T8
+    // rule S2, threat T8
     let t = eventful(MARK);
     let plan = serde_json::to_string(&t.plan()).unwrap();
     assert!(plan.matches(MARK).count() > 4, "the plan itself holds them: {plan}");
