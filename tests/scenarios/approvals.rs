@@ -1,6 +1,8 @@
 //! What limits hold is shown, cut down, approved, and runs if it is still planned unchanged (rule D5).
 
-use identity_sync::{Guards, HeldSet, Limit, MembershipsOnDelete, OnTrip, PlanError, ReconcileError};
+use identity_sync::{
+    Approval, Concurrency, Guards, HeldSet, Limit, MembershipsOnDelete, OnTrip, PlanError, ReconcileError,
+};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -175,6 +177,64 @@ fn an_approval_is_good_for_one_time() {
     assert_eq!(t.lines()[0], "limit Deactivations: 1 > 0 of 10");
     t.approvals = vec![t.held_file().approve()];
     assert_eq!(t.run()[0], "deactivate u1 (DisabledInSource, approved)");
+}
+
+/// Deactivations are held; u1 is disabled, and was shown on two days: both approvals.
+fn shown_twice(store: Concurrency) -> (Timeline, Approval, Approval) {
+    let mut capabilities = capabilities();
+    capabilities.concurrency = store;
+    let mut w = World::with_store(capabilities);
+    w.users(&many(10));
+    w.assign(&many(10));
+    w.options.guards = guards(|guards| guards.deactivations = Some(Limit::new(Some(0), 0, 0)));
+    let mut t = Timeline::start(w);
+    t.edit("u1").disabled();
+    let first = t.held_file().approve();
+    let second = t.days(1).held_file().approve();
+    (t, first, second)
+}
+
+/// Somebody makes u1 active again.
+fn switch_on(t: &Timeline) {
+    let id = t.id("u1");
+    t.store.state().users.get_mut(&id).unwrap().active = true;
+}
+
+#[test]
+fn two_approvals_of_one_operation_are_both_used_at_once() {
+    // rule D5
+    for swapped in [false, true] {
+        let (mut t, first, second) = shown_twice(Concurrency::Conditional);
+        t.approvals = if swapped { vec![second.clone(), first] } else { vec![first, second.clone()] };
+        assert_eq!(t.run(), ["deactivate u1 (DisabledInSource, approved)"]);
+        switch_on(&t);
+        t.approvals = vec![second];
+        assert_eq!(held(&t), 1);
+    }
+}
+
+#[test]
+fn of_two_reports_that_are_absorbed_the_later_approval_counts_as_used() {
+    // rules D5, D7
+    for swapped in [false, true] {
+        let (mut t, first, second) = shown_twice(Concurrency::ReadAgain);
+        let mut plans = Vec::new();
+        for approval in [first, second.clone()] {
+            t.approvals = vec![approval];
+            plans.push(t.plan());
+        }
+        if swapped {
+            plans.reverse();
+        }
+        for plan in plans {
+            let report = t.apply(&plan).unwrap();
+            assert_eq!(report.applied(), 1, "{report}");
+            t.state.absorb(&report);
+            switch_on(&t);
+        }
+        t.approvals = vec![second];
+        assert_eq!(held(&t), 1);
+    }
 }
 
 #[test]

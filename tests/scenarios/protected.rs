@@ -1,6 +1,6 @@
 //! Protected records in every place where one can stand (rule M8).
 
-use identity_sync::{Kind, Period, UnmanagedMembers};
+use identity_sync::{Deprovision, Kind, Period, UnmanagedMembers};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -120,6 +120,25 @@ fn a_protected_member_of_an_incomplete_list_is_no_finding() {
     assert_eq!(w.lines(), NOTHING);
     w.edit_group("staff").members("bob").whole();
     assert_eq!(w.lines(), [format!("note: protected user {} (ada) is left alone", w.id("ada"))]);
+}
+
+#[test]
+fn whom_nothing_would_be_done_to_is_no_finding() {
+    // rule M8
+    let mut w = settled();
+    w.options.protected.anchors.insert("staff".into());
+    w.options.users.disabled_in_source = Deprovision::Delete;
+    // Nobody would add an account that is not made.
+    w.user("kim").disabled();
+    w.assign("kim");
+    w.edit_group("staff").members("ada bob kim");
+    assert_eq!(w.lines(), NOTHING);
+    // Nor take anybody's guest out of a group that only shrinks.
+    w.options.protected.anchors.clear();
+    w.options.unmanaged_members = UnmanagedMembers::Remove;
+    w.put_member(&w.id("staff"), "vault");
+    w.unassign("staff");
+    assert_eq!(w.lines(), ["kept group staff"]);
 }
 
 #[test]

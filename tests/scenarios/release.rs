@@ -1,6 +1,6 @@
 //! Kept records give up names that are theirs no more (rule M4).
 
-use identity_sync::{AttributeSchema, Deprovision, Guards, Limit, MatchRule, OnTrip, Period};
+use identity_sync::{AttributeSchema, Deprovision, Guards, Kind, Limit, MatchRule, OnTrip, Origin, Period};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -63,6 +63,33 @@ fn whoever_still_maps_to_the_name_keeps_it() {
     w.hide("0f7c-old-1");
     assert!(w.lines()[1].contains("nothing proves") || w.lines().iter().any(|l| l.contains("does not get")));
     assert!(w.plan().is_empty());
+}
+
+#[test]
+fn whoever_s_name_cannot_be_read_keeps_the_one_he_has() {
+    // rules M4, A2: nobody knows what he maps to
+    let mut w = kept();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe").unreadable("userPrincipalName");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert!(w.plan().is_empty(), "{}", w.plan());
+    w.edit("0f7c-old-1").readable();
+    assert_eq!(w.lines()[0], "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)");
+}
+
+#[test]
+fn whoever_came_by_sign_in_gives_no_name_up() {
+    // rules J2, M4, M6
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.record(Kind::User, "guest", "guest", &[("userName", "jdoe")]);
+    w.store.state().users.get_mut("guest").unwrap().origin = Some(Origin::Jit);
+    w.user("guest").set("userPrincipalName", "jroe");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert!(w.plan().is_empty(), "{}", w.plan());
+    assert!(w.lines()[0].contains("does not get its userName"), "{:?}", w.lines());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Limits over several runs (rule D4).
 
-use identity_sync::{Limit, Period, Window};
+use identity_sync::{Limit, Period, Timestamp, Window};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -58,6 +58,24 @@ fn what_was_spent_is_forgotten_at_the_end_of_the_window_and_not_before() {
     assert_eq!(t.lines()[0], "limit UserDeletes: 10 + 1 > 10 of 100");
     t.now += 1;
     assert_eq!(t.lines()[0], "delete user u010 (DeletedInSource)");
+}
+
+#[test]
+fn what_was_planned_under_a_wrong_time_is_spent_at_the_time_that_was_put_right() {
+    // rules D4, D7
+    let mut t = hundred();
+    t.options.guards.user_deletes = Some(Limit::new(None, 10, 0));
+    t.options.guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+    delete(&mut t, 0..10);
+    t.days(5_000);
+    let plan = t.look();
+    t.days(-4_999);
+    t.state.accept_time(Timestamp(t.now));
+    let report = t.apply(&plan).unwrap();
+    t.state.absorb(&report);
+    delete(&mut t, 10..11);
+    assert_eq!(t.hours(23).lines()[0], "limit UserDeletes: 10 + 1 > 10 of 100");
+    assert_eq!(t.hours(1).lines()[0], "delete user u010 (DeletedInSource)");
 }
 
 #[test]

@@ -111,7 +111,8 @@ const SITUATIONS: [&str; 42] = [
 fn every_write_every_answer_and_every_await_point_may_be_the_last() {
     // rules X4, X2, P4
     let honest = Engine::default();
-    let fleet = sail(seeds(400), |seed, seen| Case::of(seed, r#gen::world(seed), &honest).every_trouble(seen));
+    let fleet =
+        sail(seeds(400), |seed, seen| Case::of(seed, r#gen::world(seed), &honest).every_trouble(seen));
     report(&fleet, |seed, world| Case::of(seed, world.clone(), &honest).every_trouble(&mut Seen::default()));
     println!("{:#?}", fleet.seen.0);
     assert!(fleet.seen.0.values().sum::<u64>() > 1_000);

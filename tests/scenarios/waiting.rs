@@ -1,0 +1,159 @@
+//! What waits for what, in the plan and while it is written (rules D2, P7, X1).
+
+use identity_sync::{
+    ApplyOptions, Concurrency, ErrorKind, Guards, Host, IdentityStore, MembershipsOnDelete, PageEnd,
+    PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage, WriteBatch,
+    apply,
+};
+use pollster::block_on;
+use pretty_assertions::assert_eq;
+
+use crate::apply::outcomes;
+use crate::faulty::{FakeTimer, Fault, Scripted};
+use crate::world::{NOTHING, World, capabilities};
+
+/// ada and bob in staff; a store that deletes no record with memberships.
+fn not_cascading() -> World {
+    let mut store = capabilities();
+    store.memberships_on_delete = MembershipsOnDelete::RemoveFirst;
+    let mut w = World::with_store(store);
+    w.options.guards = Guards::off();
+    w.users("ada bob");
+    w.group("staff", "ada bob");
+    w.group("rest", "");
+    w.assign("staff rest ada bob");
+    w.sync();
+    w
+}
+
+#[test]
+fn a_group_whose_members_could_not_be_removed_first_is_not_deleted() {
+    // rules D2, X1
+    let mut w = not_cascading();
+    let staff = w.id("staff");
+    w.delete("staff");
+    let plan = w.plan();
+    assert_eq!(
+        w.lines()[..2],
+        ["remove staff: ada bob (GroupDeleted)", "delete group staff (DeletedInSource)"]
+    );
+    let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]);
+    let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert_eq!(outcomes(&report), ["failed: as scripted", "skipped because of operation 0"]);
+    assert_eq!(store.log(), [format!("remove 2 from {staff}")]);
+}
+
+#[test]
+fn a_group_that_somebody_put_into_another_one_leaves_it_before_it_is_deleted() {
+    // rules D2, X1
+    let mut w = not_cascading();
+    let staff = w.id("staff");
+    w.put_member(&w.id("rest"), &staff);
+    w.edit_group("staff").members("");
+    w.sync();
+    w.put_member(&w.id("rest"), &staff);
+    w.delete("staff");
+    let plan = w.plan();
+    assert_eq!(
+        w.lines()[..2],
+        [format!("remove rest: #{staff} (NoPath)"), "delete group staff (DeletedInSource)".to_owned()]
+    );
+    let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]);
+    let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert_eq!(outcomes(&report), ["failed: as scripted", "skipped because of operation 0"]);
+}
+
+/// New users, all in one call.
+fn newcomers(count: usize, batch: usize) -> World {
+    let mut store = capabilities();
+    store.batch = batch;
+    let mut w = World::with_store(store);
+    let all: String = (0..count).map(|i| format!("u{i:04} ")).collect();
+    w.source.rows = 1_000;
+    w.users(&all);
+    w.assign(&all);
+    w
+}
+
+#[test]
+fn by_default_apply_stops_when_more_than_forty_of_a_hundred_failed() {
+    // rule X1
+    for (refused, stops) in [(80, false), (81, true)] {
+        let w = newcomers(200, 200);
+        let store = Scripted::new(&w.store, (0..refused).map(|at| (at, Fault::Refuse(ErrorKind::Invalid))));
+        let report = block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &Host::default())).unwrap();
+        assert_eq!((report.applied(), report.stopped.is_some()), (200 - refused, stops));
+    }
+}
+
+#[test]
+fn a_plan_has_a_retry_for_each_full_hundred_of_its_operations() {
+    // rule X3
+    for (count, retries) in [(900, 10), (1_199, 11)] {
+        let w = newcomers(count, 1);
+        let timer = FakeTimer::default();
+        let store = Scripted::always(&w.store, Fault::Refuse(ErrorKind::Transient));
+        let host = Host::default().timer(&timer);
+        block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &host)).unwrap();
+        assert_eq!(timer.millis().len(), retries);
+    }
+}
+
+/// Compares versions, and gives none to the records that it lists.
+struct WithoutVersions<'s>(&'s Scripted<'s>);
+
+#[async_trait::async_trait]
+impl IdentityStore for WithoutVersions<'_> {
+    fn capabilities(&self) -> StoreCapabilities {
+        let mut capabilities = self.0.capabilities();
+        capabilities.concurrency = Concurrency::Conditional;
+        capabilities
+    }
+
+    async fn read_users(
+        &self,
+        select: StoreSelect<'_>,
+        at: Option<&PageToken>,
+        page: &mut StoredUserPage,
+    ) -> Result<PageEnd, StoreError> {
+        self.0.read_users(select, at, page).await
+    }
+
+    async fn read_groups(
+        &self,
+        select: StoreSelect<'_>,
+        at: Option<&PageToken>,
+        page: &mut StoredGroupPage,
+    ) -> Result<PageEnd, StoreError> {
+        self.0.read_groups(select, at, page).await
+    }
+
+    async fn write(&self, batch: &mut WriteBatch<'_>) -> Result<(), StoreError> {
+        self.0.write(batch).await
+    }
+}
+
+#[test]
+fn a_record_that_has_no_version_is_read_again_by_a_store_that_compares_versions_too() {
+    // rule P7
+    let mut store = capabilities();
+    store.concurrency = Concurrency::ReadAgain;
+    let mut w = World::with_store(store);
+    w.users("ada bob");
+    w.assign("ada bob");
+    w.sync();
+    w.edit("ada").set("title", "countess");
+    w.edit("bob").set("title", "builder");
+    let scripted = Scripted::new(&w.store, []);
+    let store = WithoutVersions(&scripted);
+    let plan = w.plan_on(&store).unwrap();
+    // An administrator is quicker with one of them.
+    let bob = w.id("bob");
+    w.store.state().users.get_mut(&bob).unwrap().attributes.insert("title".into(), vec!["mason".into()]);
+    let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert_eq!(outcomes(&report), ["applied", "failed: the record has changed since the plan was made"]);
+    assert_eq!(scripted.log().len(), 1);
+    assert_eq!(w.lines(), ["update user bob [title: mason -> builder] (Changed)"]);
+    w.sync();
+    assert_eq!(w.lines(), NOTHING);
+}
