@@ -132,6 +132,7 @@ mod tests {
             (ApprovedKey::delete(ADA, 0), ApprovedKey::delete(ADA, 1)),
             (ApprovedKey::delete(ADA, 0), ApprovedKey::delete((Kind::User, "ad", "a1"), 0)),
             (of(&["ab", "c"]), of(&["a", "bc"])),
+            (of(&["a:b"]), of(&["a", "b"])),
             (of(&["1b1c1d1e1f0"]), of(&["1", "b", "c", "d", "e", "f", ""])),
             (update(&["a", "b"], &["c"]), update(&["a"], &["b", "c"])),
             (update(&["a"], &[]), update(&[], &["a"])),

@@ -57,6 +57,23 @@ fn a_first_sign_in_creates_the_user_and_no_membership() {
 }
 
 #[test]
+fn where_everybody_is_active_a_sign_in_of_somebody_who_is_gone_does_nothing() {
+    // rules J1, X5
+    let mut store = crate::world::capabilities();
+    store.activation = identity_sync::Activation::AlwaysActive;
+    let mut w = World::with_store(store);
+    w.options.users.disabled_in_source = identity_sync::Deprovision::Delete;
+    w.options.users.deleted_in_source = identity_sync::Deprovision::Delete;
+    w.users("ada kim");
+    w.assign("ada kim");
+    w.sync();
+    w.delete("ada");
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), NOTHING);
+    assert!(!done.allowed);
+}
+
+#[test]
 fn a_sign_in_of_a_known_user_updates_what_is_mapped_and_nothing_else() {
     // rule J1
     let mut w = ada();

@@ -351,3 +351,55 @@ fn a_release_is_held_only_where_all_who_take_its_values_are() {
     w.edit("here").unset("proxyAddresses");
     assert_eq!((w.plan().len(), w.plan().held().len()), (0, 2));
 }
+
+#[test]
+fn takers_who_are_held_by_different_limits_are_held_together_through_the_release() {
+    // rules M4, D5
+    let mut w = addresses(&["a@x", "b@x"]);
+    w.users("one two");
+    w.edit("one").set("title", "x");
+    w.edit("two").set("company", "x");
+    w.assign("one two");
+    w.sync();
+    w.delete("old");
+    w.edit("one").unset("title").add("proxyAddresses", "a@x");
+    w.edit("two").unset("company").add("proxyAddresses", "b@x");
+    w.options.guards.clears_per_attribute = Some(Limit::new(Some(0), 0, 0));
+    let lines = w.lines();
+    assert_eq!(
+        lines[2..5],
+        [
+            "held by [0, 1]: update user old [emails: a@x|b@x -> a~old@x|b~old@x] (NameReleased)",
+            "held by [0, 1]: update user one [emails:  -> a@x, title: x -> ] (Changed)",
+            "held by [0, 1]: update user two [emails:  -> b@x, organization: x -> ] (Changed)",
+        ],
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_release_that_waits_for_a_held_delete_is_held_by_nothing_else() {
+    // rules M4, D5
+    let mut w = kept();
+    w.options.users.deleted_in_source = Deprovision::Delete;
+    w.user("gone").set("userPrincipalName", "jroe");
+    w.assign("gone");
+    w.sync();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe");
+    w.delete("gone");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    w.options.guards.user_deletes = Some(Limit::new(Some(0), 0, 0));
+    w.options.guards.grants = Some(Limit::new(Some(0), 0, 0));
+    let lines = w.lines();
+    assert_eq!(
+        lines[2..5],
+        [
+            "held by [0]: delete user gone (DeletedInSource)",
+            "held by [0]: update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)",
+            "held by [0, 1]: create user new [userName=jdoe] (Entitled)",
+        ],
+        "{lines:#?}"
+    );
+}

@@ -203,6 +203,26 @@ fn what_came_before_the_bound_in_a_row_beyond_it_counts_for_nothing() {
 }
 
 #[test]
+fn a_row_beyond_its_bound_is_not_the_same_as_one_that_says_nothing() {
+    // rules S1, M5, P2
+    let planned = |swapped: bool| {
+        let mut w = World::new();
+        w.users("ada");
+        w.assign("ada");
+        w.sync();
+        w.users("ada");
+        w.source.users[0].unset("userPrincipalName");
+        w.source.users[1].set("title", "countess").set("mail", "ada@x");
+        w.options.limits.attributes_per_object = 2;
+        if swapped {
+            w.source.users.swap(0, 1);
+        }
+        w.lines()
+    };
+    assert_eq!(planned(false), planned(true));
+}
+
+#[test]
 fn a_file_of_ambiguous_rows_holds_each_of_them_and_stays_as_it_is() {
     // rules M3, M5, P1
     let mut source = SourceSnapshot::builder("corp", SourceCapabilities::default());

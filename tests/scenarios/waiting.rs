@@ -1,5 +1,7 @@
 //! What waits for what, in the plan and while it is written (rules D2, P7, X1).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use identity_sync::{
     ApplyOptions, Concurrency, ErrorKind, Guards, Host, IdentityStore, MembershipsOnDelete, PageEnd,
     PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage, WriteBatch,
@@ -96,6 +98,115 @@ fn a_plan_has_a_retry_for_each_full_hundred_of_its_operations() {
         let host = Host::default().timer(&timer);
         block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &host)).unwrap();
         assert_eq!(timer.millis().len(), retries);
+    }
+}
+
+#[test]
+fn a_protection_that_is_younger_than_the_plan_fails_only_what_names_the_record() {
+    // rules M8, X1
+    for by_id in [true, false] {
+        let mut w = not_cascading();
+        w.users("kim");
+        w.edit("ada").set("title", "countess");
+        w.edit("bob").set("title", "builder");
+        w.edit_group("staff").members("bob");
+        w.edit_group("rest").members("kim");
+        let plan = w.plan();
+        assert_eq!(
+            w.lines(),
+            [
+                "remove staff: ada (NoPath)",
+                "update user ada [title:  -> countess] (Changed)",
+                "update user bob [title:  -> builder] (Changed)",
+                "create user kim [userName=kim] (Entitled)",
+                "add rest: kim (Entitled)",
+            ]
+        );
+        let mut options = ApplyOptions::default();
+        if by_id {
+            options.protected.ids.insert(w.id("ada").as_str().into());
+        } else {
+            options.protected.anchors.insert("ada".into());
+        }
+        let report = block_on(apply(&plan, &w.store, &options, &Host::default())).unwrap();
+        let refused = "failed: it would touch a record that is protected by now";
+        assert_eq!(outcomes(&report), [refused, refused, "applied", "applied", "applied"]);
+    }
+}
+
+#[test]
+fn a_store_may_name_the_record_in_every_answer() {
+    // rules X1, P7
+    let mut w = not_cascading();
+    w.edit("ada").set("title", "countess");
+    let name = if w.id("ada") == "user-1" { "user-1" } else { "user-2" };
+    let store = Scripted::new(&w.store, [(0, Fault::Name(name))]);
+    let report = block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert!(report.is_success(), "{report}");
+}
+
+/// Answers every selection of single records with the same page again, or with a part of it.
+struct Endless<'s> {
+    store: &'s Scripted<'s>,
+    partial: bool,
+    reads: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl IdentityStore for Endless<'_> {
+    fn capabilities(&self) -> StoreCapabilities {
+        self.store.capabilities()
+    }
+
+    async fn read_users(
+        &self,
+        select: StoreSelect<'_>,
+        at: Option<&PageToken>,
+        page: &mut StoredUserPage,
+    ) -> Result<PageEnd, StoreError> {
+        if matches!(select, StoreSelect::All) {
+            return self.store.read_users(select, at, page).await;
+        }
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        if self.partial {
+            return Ok(PageEnd::partial("half of it"));
+        }
+        Ok(PageEnd::More(PageToken::new(b"again".to_vec())))
+    }
+
+    async fn read_groups(
+        &self,
+        select: StoreSelect<'_>,
+        at: Option<&PageToken>,
+        page: &mut StoredGroupPage,
+    ) -> Result<PageEnd, StoreError> {
+        self.store.read_groups(select, at, page).await
+    }
+
+    async fn write(&self, batch: &mut WriteBatch<'_>) -> Result<(), StoreError> {
+        self.store.write(batch).await
+    }
+}
+
+#[test]
+fn a_look_up_that_repeats_its_page_or_ends_in_part_is_given_up_at_once() {
+    // rules P7, S1
+    for (partial, most) in [(true, 1), (false, 2)] {
+        let mut store = capabilities();
+        store.concurrency = Concurrency::ReadAgain;
+        let mut w = World::with_store(store);
+        w.users("ada");
+        w.assign("ada");
+        w.sync();
+        w.edit("ada").set("title", "countess");
+        let scripted = Scripted::new(&w.store, []);
+        let store = Endless { store: &scripted, partial, reads: AtomicUsize::new(0) };
+        let timer = FakeTimer::default();
+        let host = Host::default().timer(&timer);
+        let report = block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &host)).unwrap();
+        let unread = "failed: the record could not be read again before the write";
+        assert_eq!(outcomes(&report), [unread]);
+        assert_eq!((store.reads.into_inner(), scripted.log().len()), (most, 0));
     }
 }
 

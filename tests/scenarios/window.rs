@@ -1,10 +1,12 @@
 //! Limits over several runs (rule D4).
 
-use identity_sync::{Limit, Period, Timestamp, Window};
+use identity_sync::{ApplyOptions, ErrorKind, Host, Limit, Period, Timestamp, Window, apply};
+use pollster::block_on;
 use pretty_assertions::assert_eq;
 
+use crate::faulty::{Fault, Scripted};
 use crate::timeline::Timeline;
-use crate::world::{World, guards};
+use crate::world::{World, capabilities, guards};
 
 fn many(range: std::ops::Range<usize>) -> String {
     range.map(|i| format!("u{i:03} ")).collect()
@@ -58,6 +60,36 @@ fn what_was_spent_is_forgotten_at_the_end_of_the_window_and_not_before() {
     assert_eq!(t.lines()[0], "limit UserDeletes: 10 + 1 > 10 of 100");
     t.now += 1;
     assert_eq!(t.lines()[0], "delete user u010 (DeletedInSource)");
+}
+
+#[test]
+fn what_may_have_happened_is_spent_and_what_was_not_tried_is_not() {
+    // rules D4, X1
+    let refused = Fault::Refuse(ErrorKind::Unauthorized);
+    let lost = Fault::LoseAnswer(ErrorKind::Transient);
+    // Where nothing was done the same two are planned again, and may go.
+    for (fault, others, limit) in
+        [(refused, 0..0, None), (lost, 2..4, Some("limit UserDeletes: 2 + 2 > 2 of 10"))]
+    {
+        let mut store = capabilities();
+        store.batch = 1;
+        let mut w = World::with_store(store);
+        w.users(&many(0..10));
+        w.assign(&many(0..10));
+        w.options.guards = guards(|guards| guards.window = Some(Window::default()));
+        let mut t = Timeline::start(w);
+        t.options.guards.user_deletes = Some(Limit::new(Some(2), 100, 0));
+        t.options.guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+        delete(&mut t, 0..2);
+        let script = Scripted::new(&t.store, [(0, fault)]);
+        let (plan, options) = (t.plan(), ApplyOptions::default());
+        let report = block_on(apply(&plan, &script, &options, &Host::default())).unwrap();
+        t.state = report.run;
+        delete(&mut t, others);
+        let lines = t.hours(1).lines();
+        let tripped = lines.iter().find(|line| line.starts_with("limit")).map(String::as_str);
+        assert_eq!(tripped, limit);
+    }
 }
 
 #[test]
