@@ -1,7 +1,8 @@
 //! What limits hold is shown, cut down, approved, and runs if it is still planned unchanged (rule D5).
 
 use identity_sync::{
-    Approval, Concurrency, Guards, HeldSet, Limit, MembershipsOnDelete, OnTrip, PlanError, ReconcileError,
+    Approval, Concurrency, Guards, HeldSet, Kind, Limit, MembershipsOnDelete, OnTrip, PlanError,
+    ReconcileError,
 };
 use pretty_assertions::assert_eq;
 
@@ -214,6 +215,19 @@ fn two_approvals_of_one_operation_are_both_used_at_once() {
 }
 
 #[test]
+fn a_clock_that_is_put_right_uses_up_no_approval() {
+    // rules D5, D7
+    let (mut t, first, second) = shown_twice(Concurrency::Conditional);
+    t.approvals = vec![first];
+    t.run();
+    switch_on(&t);
+    t.days(1).look();
+    t.state.accept_time(identity_sync::Timestamp(t.now));
+    t.approvals = vec![second];
+    assert_eq!(t.lines(), ["deactivate u1 (DisabledInSource, approved)"]);
+}
+
+#[test]
 fn of_two_reports_that_are_absorbed_the_later_approval_counts_as_used() {
     // rules D5, D7
     for swapped in [false, true] {
@@ -286,6 +300,34 @@ fn abort_runs_what_was_approved_and_nothing_else() {
     assert_eq!(held(&t), 4);
     t.approvals = vec![t.held_file().approve()];
     assert_eq!(t.run().len(), 5);
+}
+
+#[test]
+fn under_abort_the_least_eight_of_many_limits_are_named_with_each_operation() {
+    // rules D5, P2: in whatever order the store lists the groups
+    let mut w = World::new();
+    w.users("ada bob");
+    w.assign("ada bob");
+    for i in 0..10 {
+        let group = format!("g{i}");
+        w.group(&group, "ada");
+        w.assign(&group);
+        w.record(Kind::Group, &format!("id{}", 9 - i), &group, &[("displayName", &group)]);
+    }
+    w.options.guards = Guards::off();
+    w.sync();
+    (0..10).for_each(|i| {
+        w.edit_group(&format!("g{i}")).members("bob");
+    });
+    w.options.guards.removals_per_group = Some(Limit::new(Some(0), 0, 0));
+    w.options.guards.on_trip = OnTrip::Abort;
+    let plan = w.plan();
+    let named = |by: u32| plan.tripped()[by as usize].group.as_ref().unwrap().as_str().to_owned();
+    for held in plan.held() {
+        let groups: Vec<String> = held.by().iter().map(|&by| named(by)).collect();
+        assert_eq!(groups, ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"]);
+    }
+    assert_eq!(plan.held().len(), 20);
 }
 
 #[test]

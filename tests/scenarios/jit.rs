@@ -74,6 +74,31 @@ fn where_everybody_is_active_a_sign_in_of_somebody_who_is_gone_does_nothing() {
 }
 
 #[test]
+fn the_plan_of_a_sign_in_survives_its_json() {
+    // rules J1, P1
+    let mut w = World::new();
+    w.users("ada");
+    let plan = signs_in(&w, "ada").plan;
+    let text = serde_json::to_string(&plan).unwrap();
+    let read: identity_sync::Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, plan);
+    assert_eq!(lines(&read), ["create user ada jit [userName=ada] (SignIn)"]);
+}
+
+#[test]
+fn a_disabled_user_who_came_by_sign_in_is_a_finding_only_while_he_is_active() {
+    // rules J2, A5
+    let mut w = ada();
+    signs_in(&w, "ada");
+    w.edit("ada").disabled();
+    let notes = |w: &World| w.lines().iter().filter(|line| line.starts_with("note")).count();
+    assert_eq!(notes(&w), 1, "{:?}", w.lines());
+    let id = w.id("ada");
+    w.store.state().users.get_mut(&id).unwrap().active = false;
+    assert_eq!(w.lines(), NOTHING);
+}
+
+#[test]
 fn a_sign_in_of_a_known_user_updates_what_is_mapped_and_nothing_else() {
     // rule J1
     let mut w = ada();

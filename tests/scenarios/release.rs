@@ -403,3 +403,45 @@ fn a_release_that_waits_for_a_held_delete_is_held_by_nothing_else() {
         "{lines:#?}"
     );
 }
+
+#[test]
+fn two_who_are_kept_do_not_get_the_same_current_name() {
+    // rules M4, M6
+    let mut w = kept();
+    w.user("0f7c-old-2").set("userPrincipalName", "jsmith");
+    w.assign("0f7c-old-2");
+    w.sync();
+    for (old, new, name) in [("0f7c-old-1", "new1", "jdoe"), ("0f7c-old-2", "new2", "jsmith")] {
+        w.unassign(old);
+        w.edit(old).set("userPrincipalName", "jroe");
+        w.user(new).set("userPrincipalName", name);
+        w.assign(new);
+    }
+    assert_eq!(
+        w.lines()[..2],
+        [
+            "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)",
+            "update user 0f7c-old-2 [userName: jsmith -> jsmith~0f7c-old] (NameReleased)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn a_current_name_that_the_first_of_all_records_is_to_get_is_not_free() {
+    // rules M4, M6
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.record(Kind::User, "a", "first", &[("userName", "first")]);
+    w.record(Kind::User, "b", "old", &[("userName", "jdoe")]);
+    w.user("first").set("userPrincipalName", "jroe");
+    w.user("old").set("userPrincipalName", "jroe");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("first new");
+    let lines = w.lines();
+    assert!(
+        lines.contains(&"update user old [userName: jdoe -> jdoe~old] (NameReleased)".to_owned()),
+        "{lines:?}"
+    );
+    w.sync();
+}

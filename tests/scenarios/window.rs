@@ -426,3 +426,35 @@ fn every_limit_counts_over_the_runs_of_its_window() {
         assert_eq!((plan.len(), plan.held().len()), (1, 0), "{name:?}");
     }
 }
+
+#[test]
+fn what_only_precedes_a_delete_and_groups_that_are_made_are_not_spent() {
+    // rules D4, D2
+    let mut store = capabilities();
+    store.memberships_on_delete = identity_sync::MembershipsOnDelete::RemoveFirst;
+    let mut w = World::with_store(store);
+    w.users(&many(0..10));
+    w.group("all", &many(0..10));
+    w.assign(&many(0..10));
+    w.assign("all");
+    let mut t = Timeline::start(w);
+    let window = Window { period: Period::of_hours(24), percent: 100 };
+    t.options.guards = guards(|guards| guards.window = Some(window));
+    t.options.guards.removals_in_all = Some(Limit::new(Some(1), 100, 0));
+    t.options.guards.grants = Some(Limit::new(Some(1), 100, 0));
+    delete(&mut t, 0..1);
+    t.group("new", "");
+    t.assign("new");
+    assert_eq!(
+        t.run()[..3],
+        [
+            "remove all: u000 (MemberDeleted)",
+            "delete user u000 (DeletedInSource)",
+            "create group new [displayName=new] (Entitled)",
+        ]
+    );
+    // Both limits are as they were: one may leave, and one may come in.
+    t.edit_group("all").members(&many(2..10));
+    t.edit_group("new").members("u002");
+    assert_eq!(t.hours(1).lines()[..2], ["remove all: u001 (NoPath)", "add new: u002 (Entitled)"]);
+}
