@@ -140,3 +140,17 @@ fn the_order_of_the_links_of_a_record_says_nothing() {
     };
     assert_eq!(planned("ada zed"), planned("zed ada"));
 }
+
+#[test]
+fn whoever_is_user_and_group_at_once_stays_where_the_list_has_him() {
+    // rules M5, E4
+    let mut w = World::new();
+    w.options.guards = identity_sync::Guards::off();
+    w.users("ada x");
+    w.group("staff", "ada x");
+    w.assign("staff");
+    w.sync();
+    w.group("x", "");
+    let lines = w.lines();
+    assert!(lines.iter().all(|line| line.starts_with("note: ")), "{lines:?}");
+}

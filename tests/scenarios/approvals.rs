@@ -304,30 +304,34 @@ fn abort_runs_what_was_approved_and_nothing_else() {
 
 #[test]
 fn under_abort_the_least_eight_of_many_limits_are_named_with_each_operation() {
-    // rules D5, P2: in whatever order the store lists the groups
-    let mut w = World::new();
-    w.users("ada bob");
-    w.assign("ada bob");
-    for i in 0..10 {
-        let group = format!("g{i}");
-        w.group(&group, "ada");
-        w.assign(&group);
-        w.record(Kind::Group, &format!("id{}", 9 - i), &group, &[("displayName", &group)]);
+    // rules D5, P2: in whatever order the directory and the store list the groups
+    for order in
+        [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0], [3, 9, 1, 7, 0, 5, 8, 2, 6, 4]]
+    {
+        let mut w = World::new();
+        w.users("ada bob");
+        w.assign("ada bob");
+        for (at, i) in order.into_iter().enumerate() {
+            let group = format!("g{i}");
+            w.group(&group, "ada");
+            w.assign(&group);
+            w.record(Kind::Group, &format!("id{at}"), &group, &[("displayName", &group)]);
+        }
+        w.options.guards = Guards::off();
+        w.sync();
+        (0..10).for_each(|i| {
+            w.edit_group(&format!("g{i}")).members("bob");
+        });
+        w.options.guards.removals_per_group = Some(Limit::new(Some(0), 0, 0));
+        w.options.guards.on_trip = OnTrip::Abort;
+        let plan = w.plan();
+        let named = |by: u32| plan.tripped()[by as usize].group.as_ref().unwrap().as_str().to_owned();
+        for held in plan.held() {
+            let groups: Vec<String> = held.by().iter().map(|&by| named(by)).collect();
+            assert_eq!(groups, ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"]);
+        }
+        assert_eq!(plan.held().len(), 20);
     }
-    w.options.guards = Guards::off();
-    w.sync();
-    (0..10).for_each(|i| {
-        w.edit_group(&format!("g{i}")).members("bob");
-    });
-    w.options.guards.removals_per_group = Some(Limit::new(Some(0), 0, 0));
-    w.options.guards.on_trip = OnTrip::Abort;
-    let plan = w.plan();
-    let named = |by: u32| plan.tripped()[by as usize].group.as_ref().unwrap().as_str().to_owned();
-    for held in plan.held() {
-        let groups: Vec<String> = held.by().iter().map(|&by| named(by)).collect();
-        assert_eq!(groups, ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"]);
-    }
-    assert_eq!(plan.held().len(), 20);
 }
 
 #[test]
@@ -497,4 +501,24 @@ fn a_file_of_another_format_is_refused_and_no_value_shows_in_debug() {
     assert!(!format!("{run:?} {:?}", t.held_file()).contains("SECRET"));
     file["format"] = 99.into();
     assert!(serde_json::from_value::<HeldSet>(file).is_err());
+}
+
+#[test]
+fn members_are_not_added_to_a_group_that_is_held_whoever_approves_them() {
+    // rules D5, P6: under abort, of a new group and its members only the members are approved
+    let mut t = ten();
+    t.options.guards.on_trip = OnTrip::Abort;
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    t.group("new", "u1");
+    t.assign("new");
+    let plan = t.plan();
+    let adds = |at: usize| plan.held().nth(at).unwrap().operation.cause() == identity_sync::Cause::Entitled;
+    let found: Vec<usize> = (0..plan.held().len()).filter(|&at| adds(at)).collect();
+    assert_eq!(found.len(), 2, "{plan}");
+    t.approvals = vec![t.held_file().only(|at| at == found[1]).approve()];
+    assert_eq!((t.plan().len(), held(&t)), (0, 5));
+    t.approvals = vec![t.held_file().only(|at| found.contains(&at)).approve()];
+    assert_eq!((t.plan().len(), held(&t)), (2, 3));
 }

@@ -350,3 +350,12 @@ fn assignments_that_resolve_to_nothing_are_findings_and_foreign_ones_are_counted
         ]
     );
 }
+
+#[test]
+fn one_foreign_assignment_is_counted_as_well() {
+    // rule E11
+    let mut w = World::new();
+    w.assigned.principals.insert(Principal::External(ExternalId::new("other-corp", "x")));
+    assert_eq!(w.lines().len(), 1, "{:?}", w.lines());
+    assert!(w.lines()[0].starts_with("note: "), "{:?}", w.lines());
+}

@@ -274,3 +274,21 @@ fn time_that_is_taken_back_reaches_into_no_pause() {
     t.state.accept_time(Timestamp(t.now));
     assert_eq!(t.lines()[0], "pending Delete user ada (DeletedInSource, day 0 to 20)");
 }
+
+#[test]
+fn whoever_comes_back_begins_his_period_anew_when_he_goes_again() {
+    // rule D1
+    let mut t = Timeline::start(staff());
+    t.delete("eve");
+    t.days(1).run();
+    // Back, and gone again.
+    t.world.source.answers.remove("eve");
+    t.users("eve");
+    t.edit_group("staff").members("ada bob eve");
+    t.days(10).run();
+    t.delete("eve");
+    let pending = "pending Delete user eve (DeletedInSource, day 12 to 42)";
+    assert_eq!(t.days(1).run()[1], pending);
+    assert_eq!(t.days(29).run()[0], pending);
+    assert_eq!(t.days(1).run()[0], "delete user eve (DeletedInSource)");
+}

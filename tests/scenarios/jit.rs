@@ -516,3 +516,13 @@ fn a_sign_in_trusts_no_read_that_ends_in_part_or_never() {
         }
     }
 }
+
+#[test]
+fn where_accounts_have_no_state_whoever_signs_in_is_allowed_in() {
+    // rules A5, J1
+    let mut w = ada();
+    w.source.capabilities.account_state = false;
+    let done = signs_in(&w, "ada");
+    assert!(done.allowed);
+    assert_eq!(lines(&done.plan), ["create user ada jit [userName=ada] (SignIn)"]);
+}

@@ -159,7 +159,7 @@ fn names_protect_groups_too_and_only_the_unique_attribute_is_a_name() {
     let mut w = settled();
     w.options.protected.ids.clear();
     w.options.unmanaged_members = UnmanagedMembers::Remove;
-    w.put(Kind::User, "guest", record(&[("userName", "guest"), ("title", "VAULT"), ("emails", "VAULT")]));
+    w.put(Kind::User, "guest", record(&[("userName", "guest"), ("title", "VAULT"), ("emails", "Vault")]));
     w.put_member(&w.id("staff"), "vault");
     w.put_member(&w.id("staff"), "guest");
     assert_eq!(w.lines(), ["remove staff: #guest #vault (Unmanaged)"]);

@@ -163,3 +163,20 @@ fn since_when_something_is_held_is_known_over_passes_of_every_extent() {
     let since: Vec<i64> = plan.held().map(|held| held.since.0 / crate::lines::DAY).collect();
     assert_eq!(since, [0, 1], "{plan}");
 }
+
+#[test]
+fn a_quick_pass_gives_nobody_the_name_of_a_leaver_who_is_kept() {
+    // rules I3, M4
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.users("jdoe");
+    w.assign("jdoe");
+    w.sync();
+    w.unassign("jdoe");
+    w.edit("jdoe").set("userPrincipalName", "jroe");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(w.plan().len(), 2);
+    w.options.extent = Extent::NewEntitlements;
+    assert!(w.plan().is_empty(), "{}", w.plan());
+}

@@ -445,3 +445,43 @@ fn a_current_name_that_the_first_of_all_records_is_to_get_is_not_free() {
     );
     w.sync();
 }
+
+#[test]
+fn a_current_name_that_an_update_of_the_same_plan_frees_can_be_had() {
+    // rules M4, P6
+    let mut w = kept();
+    w.user("other").set("userPrincipalName", "jroe");
+    w.assign("other");
+    w.sync();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe");
+    w.edit("other").set("userPrincipalName", "somebody");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(
+        w.lines()[..3],
+        [
+            "update user other [userName: jroe -> somebody] (Changed)",
+            "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)",
+            "create user new [userName=jdoe] (Entitled)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn current_values_can_be_had_all_together_or_not_at_all() {
+    // rules M4, M6
+    let mut w = addresses(&["a@x", "b@x"]);
+    w.users("other");
+    w.edit("other").add("proxyAddresses", "c@x");
+    w.assign("other");
+    w.sync();
+    w.unassign("old");
+    w.edit("old").unset("proxyAddresses").add("proxyAddresses", "b@x").add("proxyAddresses", "c@x");
+    w.users("new");
+    w.edit("new").add("proxyAddresses", "a@x");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user old [emails: a@x|b@x -> a~old@x|b@x] (NameReleased)");
+    w.sync();
+}

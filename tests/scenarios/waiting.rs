@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use identity_sync::{
-    ApplyOptions, Concurrency, ErrorKind, Guards, Host, IdentityStore, MembershipsOnDelete, PageEnd,
-    PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage, WriteBatch,
-    apply,
+    Action, ApplyOptions, Concurrency, ErrorKind, Guards, Host, IdentityStore, Kind, MembershipsOnDelete,
+    PageEnd, PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage,
+    WriteBatch, apply,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
@@ -60,6 +60,10 @@ fn a_group_that_somebody_put_into_another_one_leaves_it_before_it_is_deleted() {
         w.lines()[..2],
         [format!("remove rest: #{staff} (NoPath)"), "delete group staff (DeletedInSource)".to_owned()]
     );
+    let Some(Action::RemoveMembers(members)) = plan.operations().next().map(|first| first.action()) else {
+        panic!("{plan}");
+    };
+    assert!(members.iter().all(|member| member.kind() == Kind::Group));
     let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]);
     let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
     assert_eq!(outcomes(&report), ["failed: as scripted", "skipped because of operation 0"]);
@@ -80,11 +84,11 @@ fn newcomers(count: usize, batch: usize) -> World {
 #[test]
 fn by_default_apply_stops_when_more_than_forty_of_a_hundred_failed() {
     // rule X1
-    for (refused, stops) in [(80, false), (81, true)] {
-        let w = newcomers(200, 200);
+    for (refused, stops) in [(400, false), (401, true)] {
+        let w = newcomers(1_000, 1_000);
         let store = Scripted::new(&w.store, (0..refused).map(|at| (at, Fault::Refuse(ErrorKind::Invalid))));
         let report = block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &Host::default())).unwrap();
-        assert_eq!((report.applied(), report.stopped.is_some()), (200 - refused, stops));
+        assert_eq!((report.applied(), report.stopped.is_some()), (1_000 - refused, stops));
     }
 }
 
@@ -110,7 +114,7 @@ fn a_protection_that_is_younger_than_the_plan_fails_only_what_names_the_record()
         w.edit("ada").set("title", "countess");
         w.edit("bob").set("title", "builder");
         w.edit_group("staff").members("bob");
-        w.edit_group("rest").members("kim");
+        w.edit_group("rest").members("ada kim");
         let plan = w.plan();
         assert_eq!(
             w.lines(),
@@ -119,7 +123,7 @@ fn a_protection_that_is_younger_than_the_plan_fails_only_what_names_the_record()
                 "update user ada [title:  -> countess] (Changed)",
                 "update user bob [title:  -> builder] (Changed)",
                 "create user kim [userName=kim] (Entitled)",
-                "add rest: kim (Entitled)",
+                "add rest: ada kim (Entitled)",
             ]
         );
         let mut options = ApplyOptions::default();
@@ -130,7 +134,7 @@ fn a_protection_that_is_younger_than_the_plan_fails_only_what_names_the_record()
         }
         let report = block_on(apply(&plan, &w.store, &options, &Host::default())).unwrap();
         let refused = "failed: it would touch a record that is protected by now";
-        assert_eq!(outcomes(&report), [refused, refused, "applied", "applied", "applied"]);
+        assert_eq!(outcomes(&report), [refused, refused, "applied", "applied", refused]);
     }
 }
 
@@ -267,4 +271,51 @@ fn a_record_that_has_no_version_is_read_again_by_a_store_that_compares_versions_
     assert_eq!(w.lines(), ["update user bob [title: mason -> builder] (Changed)"]);
     w.sync();
     assert_eq!(w.lines(), NOTHING);
+}
+
+#[test]
+fn in_a_swap_of_names_each_update_waits_for_those_before_it() {
+    // rules P6, X1
+    let mut w = not_cascading();
+    w.edit("ada").set("userPrincipalName", "bob");
+    w.edit("bob").set("userPrincipalName", "ada");
+    let plan = w.plan();
+    let waits: Vec<Vec<u32>> = plan.operations().map(|operation| operation.after().to_vec()).collect();
+    assert_eq!(waits, [vec![], vec![0], vec![0, 1]], "{plan}");
+    let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]);
+    let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
+    let skipped = "skipped because of operation 0";
+    assert_eq!(outcomes(&report), ["failed: as scripted", skipped, skipped]);
+}
+
+#[test]
+fn a_user_who_is_deleted_with_his_group_waits_for_its_members_to_go() {
+    // rules D2, X1
+    let mut w = not_cascading();
+    w.delete("ada");
+    w.delete("staff");
+    let plan = w.plan();
+    assert_eq!(
+        w.lines()[..3],
+        [
+            "remove staff: ada bob (GroupDeleted)",
+            "delete user ada (DeletedInSource)",
+            "delete group staff (DeletedInSource)",
+        ]
+    );
+    let store = Scripted::new(&w.store, [(0, Fault::Refuse(ErrorKind::Invalid))]);
+    let report = block_on(apply(&plan, &store, &ApplyOptions::default(), &Host::default())).unwrap();
+    let skipped = "skipped because of operation 0";
+    assert_eq!(outcomes(&report), ["failed: as scripted", skipped, skipped]);
+}
+
+#[test]
+fn a_call_that_finds_nothing_at_all_is_not_tried_again() {
+    // rules X2, X3: a wrong address, perhaps
+    let w = newcomers(2, 2);
+    let timer = FakeTimer::default();
+    let store = Scripted::new(&w.store, [(0, Fault::Break(ErrorKind::NotFound))]);
+    let host = Host::default().timer(&timer);
+    let report = block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &host)).unwrap();
+    assert_eq!((report.applied(), timer.millis().len(), store.log().len()), (0, 0, 1));
 }

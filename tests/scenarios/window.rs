@@ -458,3 +458,25 @@ fn what_only_precedes_a_delete_and_groups_that_are_made_are_not_spent() {
     t.edit_group("new").members("u002");
     assert_eq!(t.hours(1).lines()[..2], ["remove all: u001 (NoPath)", "add new: u002 (Entitled)"]);
 }
+
+#[test]
+fn one_member_of_a_list_that_failed_later_is_spent() {
+    // rules D4, X1
+    let mut store = capabilities();
+    store.members_per_write = 1;
+    let mut w = World::with_store(store);
+    w.users(&many(0..10));
+    w.group("all", &many(0..10));
+    w.assign("all");
+    let mut t = Timeline::start(w);
+    let window = Window { period: Period::of_hours(24), percent: 100 };
+    t.options.guards = guards(|guards| guards.window = Some(window));
+    t.options.guards.removals_in_all = Some(Limit::new(Some(2), 100, 0));
+    t.edit_group("all").members(&many(2..10));
+    let script = Scripted::new(&t.store, [(1, Fault::Refuse(ErrorKind::Invalid))]);
+    let report = block_on(apply(&t.plan(), &script, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert_eq!(report.applied(), 0);
+    t.state = report.run;
+    t.edit_group("all").members(&many(3..10));
+    assert_eq!(t.hours(1).lines()[0], "limit RemovalsInAll: 1 + 2 > 2 of 10");
+}
