@@ -292,3 +292,20 @@ fn whoever_comes_back_begins_his_period_anew_when_he_goes_again() {
     assert_eq!(t.days(29).run()[0], pending);
     assert_eq!(t.days(1).run()[0], "delete user eve (DeletedInSource)");
 }
+
+#[test]
+fn what_is_pending_comes_in_the_order_of_the_anchors_not_of_the_store() {
+    // rules D1, P2
+    let mut w = staff();
+    w.options.users.left_scope = Deprovision::Deactivate;
+    for (id, anchor) in [("1", "zoe"), ("2", "kim"), ("3", "amy")] {
+        w.users(anchor);
+        w.record(Kind::User, id, anchor, &[("userName", anchor)]);
+    }
+    let lines = w.lines();
+    let pending: Vec<&String> = lines.iter().filter(|line| line.starts_with("pending")).collect();
+    assert_eq!(pending.len(), 3, "{lines:?}");
+    for (line, anchor) in pending.iter().zip(["amy", "kim", "zoe"]) {
+        assert!(line.contains(anchor), "{lines:?}");
+    }
+}

@@ -485,3 +485,15 @@ fn current_values_can_be_had_all_together_or_not_at_all() {
     assert_eq!(w.lines()[0], "update user old [emails: a@x|b@x -> a~old@x|b@x] (NameReleased)");
     w.sync();
 }
+
+#[test]
+fn the_values_of_a_release_are_in_order_like_those_of_any_update() {
+    // rules M4, P2
+    let mut w = addresses(&["a@x", "a@y"]);
+    w.delete("old");
+    w.users("new");
+    w.edit("new").add("proxyAddresses", "a@x");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user old [emails: a@x|a@y -> a@y|a~old@x] (NameReleased)");
+    w.sync();
+}

@@ -341,3 +341,20 @@ fn odd_texts_neither_panic_nor_match_by_chance() {
     w.source.users[0].anchor = String::new();
     assert_eq!(w.lines(), NOTHING);
 }
+
+#[test]
+fn members_taken_over_from_nested_groups_are_bounded_at_their_bound_and_not_before() {
+    // rule S1
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("inner", "ada bob");
+    for group in ["one", "two", "three"] {
+        w.group(group, "inner");
+    }
+    w.assign("one two three");
+    // Three lists take two members over each.
+    w.options.limits.merged_members = 6;
+    assert!(!w.plan().is_empty());
+    w.options.limits.merged_members = 5;
+    assert!(matches!(w.refused(), PlanError::LimitExceeded(_)), "{:?}", w.refused());
+}

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use identity_sync::{
     Action, ApplyOptions, Concurrency, ErrorKind, Guards, Host, IdentityStore, Kind, MembershipsOnDelete,
-    PageEnd, PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage,
+    Outcome, PageEnd, PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage,
     WriteBatch, apply,
 };
 use pollster::block_on;
@@ -135,6 +135,9 @@ fn a_protection_that_is_younger_than_the_plan_fails_only_what_names_the_record()
         let report = block_on(apply(&plan, &w.store, &options, &Host::default())).unwrap();
         let refused = "failed: it would touch a record that is protected by now";
         assert_eq!(outcomes(&report), [refused, refused, "applied", "applied", refused]);
+        // It has not happened, and does not when it is tried again.
+        let Outcome::Failed(error) = &report.outcomes[0] else { panic!("{report}") };
+        assert_eq!(error.kind(), ErrorKind::Permanent);
     }
 }
 
