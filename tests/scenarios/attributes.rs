@@ -63,6 +63,20 @@ fn where_nothing_is_required_the_only_value_is_set_and_cleared_like_any_other() 
 }
 
 #[test]
+fn several_values_are_the_same_in_any_order_and_shown_in_one() {
+    // rules A4, A6
+    let mut w = ada();
+    w.edit("ada").add("mail", "a@x").add("mail", "b@x");
+    w.sync();
+    let id = w.id("ada");
+    let turned = vec!["b@x".to_owned(), "a@x".to_owned()];
+    w.store.state().users.get_mut(&id).unwrap().attributes.insert("emails".to_owned(), turned);
+    assert_eq!(w.lines(), NOTHING);
+    w.edit("ada").set("mail", "c@x");
+    assert_eq!(w.lines(), ["update user ada [emails: a@x|b@x -> c@x] (Changed)"]);
+}
+
+#[test]
 fn a_value_that_a_record_holds_twice_is_shown_once() {
     // rules A4, A6
     let mut w = ada();

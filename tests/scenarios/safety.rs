@@ -203,6 +203,28 @@ fn what_came_before_the_bound_in_a_row_beyond_it_counts_for_nothing() {
 }
 
 #[test]
+fn an_account_of_whose_state_a_row_says_nothing_is_of_unknown_state() {
+    // rule A5
+    let planned = |active: Option<bool>| {
+        let mut source = SourceSnapshot::builder("corp", SourceCapabilities::default());
+        let mut page = UserPage::default();
+        let mut row = page.user("ada");
+        row.attribute("userPrincipalName", "ada");
+        if let Some(active) = active {
+            row.active(active);
+        }
+        source.users(&page).unwrap();
+        source.users_end(Completeness::Complete);
+        source.groups_end(Completeness::Complete);
+        let store = StoreSnapshot::builder(StoreCapabilities::named("store")).finish(Completeness::Complete);
+        let assigned = Assignments::complete([Principal::External(ExternalId::new("corp", "ada"))]);
+        let options = Options::for_issuer("corp");
+        plan(&source.finish(), &store, &assigned, &options, &Run::default()).unwrap().plan.len()
+    };
+    assert_eq!((planned(Some(true)), planned(None)), (1, 0));
+}
+
+#[test]
 fn a_row_beyond_its_bound_is_not_the_same_as_one_that_says_nothing() {
     // rules S1, M5, P2
     let planned = |swapped: bool| {

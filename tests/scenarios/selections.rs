@@ -286,6 +286,21 @@ fn the_members_of_a_group_that_another_issuer_has_linked_too_are_read() {
 }
 
 #[test]
+fn a_member_without_an_id_makes_a_list_that_comes_page_by_page_partial() {
+    // rule C5
+    let mut store = capabilities();
+    store.members = Members::PerGroup;
+    let mut w = World::with_store(store);
+    w.users("a");
+    w.group("one", "a");
+    w.assign("one");
+    w.sync();
+    w.put_member(&w.id("one"), "");
+    let error = w.plan_on(&Lists { world: &w, partial: None, users_partial: false }).unwrap_err();
+    assert!(error.to_string().starts_with("the store was not read whole"), "{error}");
+}
+
+#[test]
 fn members_that_come_page_by_page_are_counted_once() {
     // rules C5, S1
     let mut store = capabilities();

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use identity_sync::memory::MemoryRecord;
 use identity_sync::{
-    Action, ApplyOptions, Concurrency, ErrorKind, Guards, Host, IdentityStore, Kind, MembershipsOnDelete,
-    Outcome, PageEnd, PageToken, StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage,
-    WriteBatch, apply,
+    Action, ApplyOptions, Concurrency, ErrorKind, ExternalId, Guards, Host, IdentityStore, Kind,
+    MembershipsOnDelete, Origin, Outcome, PageEnd, PageToken, StoreCapabilities, StoreError, StoreSelect,
+    StoredGroupPage, StoredUserPage, WriteBatch, apply,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
@@ -321,4 +322,49 @@ fn a_call_that_finds_nothing_at_all_is_not_tried_again() {
     let host = Host::default().timer(&timer);
     let report = block_on(apply(&w.plan(), &store, &ApplyOptions::default(), &host)).unwrap();
     assert_eq!((report.applied(), timer.millis().len(), store.log().len()), (0, 0, 1));
+}
+
+#[test]
+fn whatever_somebody_changes_in_a_record_without_a_version_fails_its_write() {
+    // rule P7
+    let set = |record: &mut MemoryRecord, name: &str, value: &str| {
+        record.attributes.insert(name.to_owned(), vec![value.to_owned()]);
+    };
+    let outcome = |change: &dyn Fn(&mut MemoryRecord)| {
+        let mut store = capabilities();
+        store.concurrency = Concurrency::ReadAgain;
+        let mut w = World::with_store(store);
+        w.users("ada");
+        w.assign("ada");
+        w.sync();
+        let id = w.id("ada");
+        let edit = |change: &dyn Fn(&mut MemoryRecord)| {
+            change(w.store.state().users.get_mut(&id).unwrap());
+        };
+        edit(&|record| {
+            set(record, "aaa", "1");
+            set(record, "zzz", "1");
+            record.external_ids.push(ExternalId::new("other", "x"));
+        });
+        w.source.users[0].set("title", "countess");
+        let plan = w.plan();
+        edit(change);
+        let report = block_on(apply(&plan, &w.store, &ApplyOptions::default(), &Host::default())).unwrap();
+        outcomes(&report).concat()
+    };
+    let changes: [&dyn Fn(&mut MemoryRecord); 8] = [
+        &|record| set(record, "aaa", "2"),
+        &|record| set(record, "zzz", "2"),
+        &|record| drop(record.attributes.remove("zzz")),
+        &|record| record.active = false,
+        &|record| record.origin = Some(Origin::Jit),
+        &|record| record.origin = None,
+        &|record| record.external_ids.push(ExternalId::new("third", "x")),
+        &|record| record.external_ids[1] = ExternalId::new("other", "y"),
+    ];
+    for change in changes {
+        assert_eq!(outcome(change), "failed: the record has changed since the plan was made");
+    }
+    // What is the same in another order has not changed.
+    assert_eq!(outcome(&|record| record.external_ids.reverse()), "applied");
 }
