@@ -202,6 +202,15 @@ fn switch_on(t: &Timeline) {
 }
 
 #[test]
+fn a_run_takes_its_approvals_one_after_the_other() {
+    // rule D5
+    let (t, first, _) = shown_twice(Concurrency::Conditional);
+    let run = identity_sync::Run::new(t.state.clone(), identity_sync::Timestamp(t.now));
+    let run = run.approving(first.clone()).approving(first);
+    assert_eq!((run.approvals.len(), run.now.0), (2, t.now));
+}
+
+#[test]
 fn two_approvals_of_one_operation_are_both_used_at_once() {
     // rule D5
     for swapped in [false, true] {
@@ -519,6 +528,7 @@ fn members_are_not_added_to_a_group_that_is_held_whoever_approves_them() {
     assert_eq!(found.len(), 2, "{plan}");
     t.approvals = vec![t.held_file().only(|at| at == found[1]).approve()];
     assert_eq!((t.plan().len(), held(&t)), (0, 5));
+    assert!(t.plan().held().all(|held| !held.operation.is_approved()));
     t.approvals = vec![t.held_file().only(|at| found.contains(&at)).approve()];
     assert_eq!((t.plan().len(), held(&t)), (2, 3));
 }

@@ -309,3 +309,12 @@ fn what_is_pending_comes_in_the_order_of_the_anchors_not_of_the_store() {
         assert!(line.contains(anchor), "{lines:?}");
     }
 }
+
+#[test]
+fn whoever_is_about_to_be_deleted_leaves_at_once_in_a_pass_of_proven_removals_too() {
+    // rules D1, S1
+    let mut t = Timeline::start(staff());
+    t.delete("eve");
+    t.options.extent = identity_sync::Extent::ProvenRemovals;
+    assert_eq!(t.lines()[0], "remove staff: eve (MemberLeaving)");
+}

@@ -125,6 +125,18 @@ fn all_that_was_first_seen_under_a_wrong_time_counts_from_the_moment_it_was_put_
 }
 
 #[test]
+fn a_run_that_comes_to_its_end_is_the_end_of_the_failures() {
+    // rules D7, I3
+    let mut t = leaving();
+    for failures in 1..4 {
+        t.state.note_failure(identity_sync::Timestamp(t.now));
+        assert_eq!(t.state.failures(), failures);
+    }
+    t.run();
+    assert_eq!(t.state.failures(), 0);
+}
+
+#[test]
 fn a_pause_ages_nothing_and_writes_nothing() {
     // rule I3
     let mut t = leaving();

@@ -366,5 +366,8 @@ fn members_of_a_group_that_waits_for_a_held_name_are_held_with_it() {
         "{:#?}",
         w.lines()
     );
-    assert!(w.plan().is_empty());
+    let plan = w.plan();
+    assert!(plan.is_empty());
+    // Among themselves they wait as they would if they ran.
+    assert_eq!(plan.held().nth(1).unwrap().operation.after(), [0]);
 }
