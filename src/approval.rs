@@ -112,3 +112,45 @@ impl ApprovedKey {
         Fingerprint::of([self.0.as_str()])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADA: Whom<'static> = (Kind::User, "ada", "1");
+
+    #[test]
+    fn operations_that_differ_in_anything_have_different_keys() {
+        // rule D5
+        let of = |rest: &[&'static str]| ApprovedKey::of("update", ADA, rest.iter().copied());
+        let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<String>>();
+        let update = |old: &[&str], new: &[&str]| {
+            ApprovedKey::update(ADA, false, &[("emails", &list(old), &list(new))])
+        };
+        let pairs = [
+            (ApprovedKey::delete(ADA, 0), ApprovedKey::delete((Kind::Group, "ada", "1"), 0)),
+            (ApprovedKey::delete(ADA, 0), ApprovedKey::delete(ADA, 1)),
+            (ApprovedKey::delete(ADA, 0), ApprovedKey::delete((Kind::User, "ad", "a1"), 0)),
+            (of(&["ab", "c"]), of(&["a", "bc"])),
+            (of(&["a:b"]), of(&["a", "b"])),
+            (of(&["1b1c1d1e1f0"]), of(&["1", "b", "c", "d", "e", "f", ""])),
+            (update(&["a", "b"], &["c"]), update(&["a"], &["b", "c"])),
+            (update(&["a"], &[]), update(&[], &["a"])),
+        ];
+        for (one, other) in pairs {
+            assert!(one != other, "{}", one.0);
+        }
+    }
+
+    #[test]
+    fn the_order_of_values_and_changes_makes_no_other_operation() {
+        // rule D5
+        let values = [("a", "1"), ("b", "2"), ("b", "3")];
+        let turned = values.iter().rev().copied();
+        assert!(ApprovedKey::create(ADA, true, values) == ApprovedKey::create(ADA, true, turned));
+        let (old, new) = (vec!["x".to_owned()], Vec::new());
+        let changes: [(&str, &[String], &[String]); 2] = [("a", &old, &new), ("b", &new, &old)];
+        let turned = [changes[1], changes[0]];
+        assert!(ApprovedKey::update(ADA, false, &changes) == ApprovedKey::update(ADA, false, &turned));
+    }
+}

@@ -45,6 +45,19 @@ mod tests {
     }
 
     #[test]
+    fn every_invisible_character_is_shown_and_its_neighbours_are_as_they_are() {
+        // rule P8: the first and the last of each range
+        let hidden = "\u{ad}\u{61c}\u{115f}\u{1160}\u{180e}\u{200b}\u{200f}\u{2028}\u{202e}\u{2060}\u{206f}\u{3164}\u{feff}\
+                      \u{ffa0}\u{fff0}\u{fffb}\u{e0000}\u{e0fff}\u{7f}\u{85}\0";
+        for c in hidden.chars() {
+            assert_eq!(Escaped(&c.to_string()).to_string(), format!("\\u{{{:x}}}", u32::from(c)));
+        }
+        for c in "\u{ac}\u{ae}\u{61b}\u{115e}\u{1161}\u{180f}\u{200a}\u{2010}\u{2027}\u{202f}\u{205f}\u{2070}\u{fffc}".chars() {
+            assert_eq!(Escaped(&c.to_string()).to_string(), c.to_string());
+        }
+    }
+
+    #[test]
     fn ordinary_names_are_shown_as_they_are() {
         assert_eq!(Escaped("Zoë Müller, 山田").to_string(), "Zoë Müller, 山田");
     }

@@ -59,3 +59,20 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_that_the_documentation_names() {
+        // rule S1
+        let limits = Limits::default();
+        assert_eq!((limits.id_bytes, limits.value_bytes, limits.object_bytes), (4_096, 65_536, 16_777_216));
+        assert_eq!((limits.values_per_attribute, limits.attributes_per_object), (5_000, 200));
+        assert_eq!((limits.attribute_names, limits.depth_reported), (65_536, 1_000));
+        assert_eq!([limits.objects, limits.operations, limits.pages], [10_000_000; 3]);
+        assert_eq!([limits.edges, limits.memberships], [100_000_000; 2]);
+        assert_eq!(limits.merged_members, 2_000_000_000);
+    }
+}

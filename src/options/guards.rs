@@ -177,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_that_are_on_by_default() {
+        // rule D4
+        let (objects, values) = (Some(Limit::new(Some(500), 20, 5)), Some(Limit::new(None, 20, 10)));
+        let guards = Guards::default();
+        assert_eq!([guards.user_deletes, guards.deactivations, guards.group_deletes], [objects; 3]);
+        assert_eq!([guards.removals_in_all, guards.clears_per_attribute], [values; 2]);
+        assert_eq!(guards.removals_per_group, Some(Limit::new(None, 50, 10)));
+        assert_eq!((guards.adoptions, guards.grants), (Some(Limit::new(Some(10), 0, 10)), None));
+        let day = Window { period: crate::Period::of_hours(24), percent: 150 };
+        assert_eq!((guards.window, guards.on_trip), (Some(day), OnTrip::Hold));
+    }
+
+    #[test]
     fn a_limit_is_switched_off_in_a_file_by_false() {
         // rule D4
         let guards: Guards = toml::from_str("user_deletes = false\nwindow = false\n").unwrap();

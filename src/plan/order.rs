@@ -228,6 +228,31 @@ mod tests {
     }
 
     #[test]
+    fn the_least_of_a_cycle_steps_aside_however_it_is_reached() {
+        // rule P6
+        for (waits, least) in [
+            ([wait(0, 2), wait(1, 0), wait(2, 1)], 0),
+            ([wait(0, 1), wait(1, 2), wait(2, 0)], 0),
+            ([wait(0, 2), wait(1, 2), wait(2, 1)], 1),
+        ] {
+            let ordered = order(3, &waits);
+            assert_eq!(ordered.temporary.keys().copied().collect::<Vec<_>>(), [least]);
+            assert_eq!(ordered.slots.len(), 4);
+        }
+    }
+
+    #[test]
+    fn a_temporary_value_of_one_attribute_frees_no_other() {
+        // rule P6: of 1 the mail is free at once, the name only after 2
+        let named = |taker, holder, attribute: &str| Wait { taker, holder, attribute: attribute.to_owned() };
+        let waits = [wait(0, 1), wait(1, 0), wait(1, 2), named(2, 1, "emails")];
+        let ordered = order(3, &waits);
+        use Slot::{Temporary, Update};
+        assert_eq!(ordered.slots, [Temporary(0), Temporary(1), Update(2), Update(1), Update(0)]);
+        assert_eq!(ordered.temporary[&1].iter().collect::<Vec<_>>(), ["emails"]);
+    }
+
+    #[test]
     fn a_chain_runs_from_its_free_end() {
         // rule P6
         let ordered = order(4, &[wait(0, 1), wait(1, 2)]);

@@ -126,6 +126,32 @@ mod tests {
     }
 
     #[test]
+    fn a_leap_is_taken_back_also_where_a_pause_ended_at_the_very_moment_it_led_to() {
+        // rules D7, I3
+        let mut clock = Clock::default();
+        clock.advance(Timestamp(0));
+        clock.advance(Timestamp(1_000_000));
+        clock.pause(Timestamp(100));
+        clock.resume(Timestamp(1_000_000));
+        clock.set(Timestamp(200));
+        assert_eq!(clock.age(), 200);
+    }
+
+    #[test]
+    fn what_counts_after_a_clock_was_put_right_can_be_taken_back_in_its_turn() {
+        // rules D7, I3
+        let mut clock = Clock::default();
+        clock.advance(Timestamp(0));
+        clock.pause(Timestamp(100));
+        clock.resume(Timestamp(1_000_000));
+        clock.set(Timestamp(200));
+        clock.advance(Timestamp(300));
+        assert_eq!(clock.age(), 200);
+        clock.set(Timestamp(250));
+        assert_eq!(clock.age(), 150);
+    }
+
+    #[test]
     fn a_pause_counts_for_nothing() {
         // rule I3
         let mut clock = Clock::default();

@@ -355,3 +355,21 @@ fn forget_beyond(most: usize, done: &mut BTreeMap<Fingerprint, u8>) {
     all.truncate(most);
     done.extend(all);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_names_those_are_kept_that_came_back_most_often() {
+        // rules D7, X1
+        let named = |names: &[(&str, u8)]| -> BTreeMap<Fingerprint, u8> {
+            names.iter().map(|&(name, times)| (Fingerprint::of([name]), times)).collect()
+        };
+        let mut done = named(&[("a", 1), ("b", 3), ("c", 2)]);
+        forget_beyond(3, &mut done);
+        assert_eq!(done, named(&[("a", 1), ("b", 3), ("c", 2)]));
+        forget_beyond(2, &mut done);
+        assert_eq!(done, named(&[("b", 3), ("c", 2)]));
+    }
+}

@@ -125,3 +125,32 @@ fn two_records_of_one_group_are_said_to_be_just_that() {
     assert!(w.lines().contains(&finding.to_owned()), "{:?}", w.lines());
     assert!(w.lines().iter().all(|line| line == finding), "{:?}", w.lines());
 }
+
+#[test]
+fn the_order_of_the_links_of_a_record_says_nothing() {
+    // rules M5, P2
+    let planned = |anchors: &str| {
+        let mut w = World::new();
+        w.options.guards = identity_sync::Guards::off();
+        w.users("ada zed");
+        w.record(Kind::User, "x", anchors, &[("userName", "ada")]);
+        w.assign("zed");
+        w.edit("ada").disabled();
+        serde_json::to_string(&w.plan()).unwrap()
+    };
+    assert_eq!(planned("ada zed"), planned("zed ada"));
+}
+
+#[test]
+fn whoever_is_user_and_group_at_once_stays_where_the_list_has_him() {
+    // rules M5, E4
+    let mut w = World::new();
+    w.options.guards = identity_sync::Guards::off();
+    w.users("ada x");
+    w.group("staff", "ada x");
+    w.assign("staff");
+    w.sync();
+    w.group("x", "");
+    let lines = w.lines();
+    assert!(lines.iter().all(|line| line.starts_with("note: ")), "{lines:?}");
+}

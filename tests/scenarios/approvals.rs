@@ -1,6 +1,9 @@
 //! What limits hold is shown, cut down, approved, and runs if it is still planned unchanged (rule D5).
 
-use identity_sync::{Guards, HeldSet, Limit, MembershipsOnDelete, OnTrip, PlanError, ReconcileError};
+use identity_sync::{
+    Approval, Concurrency, Guards, HeldSet, Kind, Limit, MembershipsOnDelete, OnTrip, PlanError,
+    ReconcileError,
+};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -177,6 +180,86 @@ fn an_approval_is_good_for_one_time() {
     assert_eq!(t.run()[0], "deactivate u1 (DisabledInSource, approved)");
 }
 
+/// Deactivations are held; u1 is disabled, and was shown on two days: both approvals.
+fn shown_twice(store: Concurrency) -> (Timeline, Approval, Approval) {
+    let mut capabilities = capabilities();
+    capabilities.concurrency = store;
+    let mut w = World::with_store(capabilities);
+    w.users(&many(10));
+    w.assign(&many(10));
+    w.options.guards = guards(|guards| guards.deactivations = Some(Limit::new(Some(0), 0, 0)));
+    let mut t = Timeline::start(w);
+    t.edit("u1").disabled();
+    let first = t.held_file().approve();
+    let second = t.days(1).held_file().approve();
+    (t, first, second)
+}
+
+/// Somebody makes u1 active again.
+fn switch_on(t: &Timeline) {
+    let id = t.id("u1");
+    t.store.state().users.get_mut(&id).unwrap().active = true;
+}
+
+#[test]
+fn a_run_takes_its_approvals_one_after_the_other() {
+    // rule D5
+    let (t, first, _) = shown_twice(Concurrency::Conditional);
+    let run = identity_sync::Run::new(t.state.clone(), identity_sync::Timestamp(t.now));
+    let run = run.approving(first.clone()).approving(first);
+    assert_eq!((run.approvals.len(), run.now.0), (2, t.now));
+}
+
+#[test]
+fn two_approvals_of_one_operation_are_both_used_at_once() {
+    // rule D5
+    for swapped in [false, true] {
+        let (mut t, first, second) = shown_twice(Concurrency::Conditional);
+        t.approvals = if swapped { vec![second.clone(), first] } else { vec![first, second.clone()] };
+        assert_eq!(t.run(), ["deactivate u1 (DisabledInSource, approved)"]);
+        switch_on(&t);
+        t.approvals = vec![second];
+        assert_eq!(held(&t), 1);
+    }
+}
+
+#[test]
+fn a_clock_that_is_put_right_uses_up_no_approval() {
+    // rules D5, D7
+    let (mut t, first, second) = shown_twice(Concurrency::Conditional);
+    t.approvals = vec![first];
+    t.run();
+    switch_on(&t);
+    t.days(1).look();
+    t.state.accept_time(identity_sync::Timestamp(t.now));
+    t.approvals = vec![second];
+    assert_eq!(t.lines(), ["deactivate u1 (DisabledInSource, approved)"]);
+}
+
+#[test]
+fn of_two_reports_that_are_absorbed_the_later_approval_counts_as_used() {
+    // rules D5, D7
+    for swapped in [false, true] {
+        let (mut t, first, second) = shown_twice(Concurrency::ReadAgain);
+        let mut plans = Vec::new();
+        for approval in [first, second.clone()] {
+            t.approvals = vec![approval];
+            plans.push(t.plan());
+        }
+        if swapped {
+            plans.reverse();
+        }
+        for plan in plans {
+            let report = t.apply(&plan).unwrap();
+            assert_eq!(report.applied(), 1, "{report}");
+            t.state.absorb(&report);
+            switch_on(&t);
+        }
+        t.approvals = vec![second];
+        assert_eq!(held(&t), 1);
+    }
+}
+
 #[test]
 fn an_approval_that_was_not_used_yet_lasts() {
     // rule D5
@@ -226,6 +309,38 @@ fn abort_runs_what_was_approved_and_nothing_else() {
     assert_eq!(held(&t), 4);
     t.approvals = vec![t.held_file().approve()];
     assert_eq!(t.run().len(), 5);
+}
+
+#[test]
+fn under_abort_the_least_eight_of_many_limits_are_named_with_each_operation() {
+    // rules D5, P2: in whatever order the directory and the store list the groups
+    for order in
+        [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [9, 8, 7, 6, 5, 4, 3, 2, 1, 0], [3, 9, 1, 7, 0, 5, 8, 2, 6, 4]]
+    {
+        let mut w = World::new();
+        w.users("ada bob");
+        w.assign("ada bob");
+        for (at, i) in order.into_iter().enumerate() {
+            let group = format!("g{i}");
+            w.group(&group, "ada");
+            w.assign(&group);
+            w.record(Kind::Group, &format!("id{at}"), &group, &[("displayName", &group)]);
+        }
+        w.options.guards = Guards::off();
+        w.sync();
+        (0..10).for_each(|i| {
+            w.edit_group(&format!("g{i}")).members("bob");
+        });
+        w.options.guards.removals_per_group = Some(Limit::new(Some(0), 0, 0));
+        w.options.guards.on_trip = OnTrip::Abort;
+        let plan = w.plan();
+        let named = |by: u32| plan.tripped()[by as usize].group.as_ref().unwrap().as_str().to_owned();
+        for held in plan.held() {
+            let groups: Vec<String> = held.by().iter().map(|&by| named(by)).collect();
+            assert_eq!(groups, ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"]);
+        }
+        assert_eq!(plan.held().len(), 20);
+    }
 }
 
 #[test]
@@ -395,4 +510,25 @@ fn a_file_of_another_format_is_refused_and_no_value_shows_in_debug() {
     assert!(!format!("{run:?} {:?}", t.held_file()).contains("SECRET"));
     file["format"] = 99.into();
     assert!(serde_json::from_value::<HeldSet>(file).is_err());
+}
+
+#[test]
+fn members_are_not_added_to_a_group_that_is_held_whoever_approves_them() {
+    // rules D5, P6: under abort, of a new group and its members only the members are approved
+    let mut t = ten();
+    t.options.guards.on_trip = OnTrip::Abort;
+    for user in ["u7", "u8", "u9"] {
+        t.delete(user);
+    }
+    t.group("new", "u1");
+    t.assign("new");
+    let plan = t.plan();
+    let adds = |at: usize| plan.held().nth(at).unwrap().operation.cause() == identity_sync::Cause::Entitled;
+    let found: Vec<usize> = (0..plan.held().len()).filter(|&at| adds(at)).collect();
+    assert_eq!(found.len(), 2, "{plan}");
+    t.approvals = vec![t.held_file().only(|at| at == found[1]).approve()];
+    assert_eq!((t.plan().len(), held(&t)), (0, 5));
+    assert!(t.plan().held().all(|held| !held.operation.is_approved()));
+    t.approvals = vec![t.held_file().only(|at| found.contains(&at)).approve()];
+    assert_eq!((t.plan().len(), held(&t)), (2, 3));
 }

@@ -44,6 +44,53 @@ fn a_template_is_empty_only_if_all_its_placeholders_are() {
 }
 
 #[test]
+fn where_nothing_is_required_the_only_value_is_set_and_cleared_like_any_other() {
+    // rules A2, A4
+    let mut store = capabilities();
+    store.groups.clear();
+    let mut w = World::with_store(store);
+    w.options.guards = identity_sync::Guards::off();
+    w.options.group_map = AttributeMap::new().with("note", "${info}").unwrap();
+    w.group("staff", "");
+    w.assign("staff");
+    w.sync();
+    w.edit_group("staff").set("info", "x");
+    assert_eq!(w.lines(), ["update group staff [note:  -> x] (Changed)"]);
+    w.sync();
+    w.edit_group("staff").set("info", " ");
+    assert_eq!(w.lines(), ["update group staff [note: x -> ] (Changed)"]);
+    w.sync();
+}
+
+#[test]
+fn several_values_are_the_same_in_any_order_and_shown_in_one() {
+    // rules A4, A6
+    let mut w = ada();
+    w.edit("ada").add("mail", "a@x").add("mail", "b@x");
+    w.sync();
+    let id = w.id("ada");
+    let turned = vec!["b@x".to_owned(), "a@x".to_owned()];
+    w.store.state().users.get_mut(&id).unwrap().attributes.insert("emails".to_owned(), turned);
+    assert_eq!(w.lines(), NOTHING);
+    w.edit("ada").set("mail", "c@x");
+    assert_eq!(w.lines(), ["update user ada [emails: a@x|b@x -> c@x] (Changed)"]);
+}
+
+#[test]
+fn a_value_that_a_record_holds_twice_is_shown_once() {
+    // rules A4, A6
+    let mut w = ada();
+    w.edit("ada").set("title", "countess");
+    w.sync();
+    let id = w.id("ada");
+    let twice = vec!["countess".to_owned(), "countess".to_owned()];
+    w.store.state().users.get_mut(&id).unwrap().attributes.insert("title".to_owned(), twice);
+    assert_eq!(w.lines(), NOTHING);
+    w.edit("ada").set("title", "queen");
+    assert_eq!(w.lines(), ["update user ada [title: countess -> queen] (Changed)"]);
+}
+
+#[test]
 fn only_mapped_attributes_are_compared_and_written() {
     // rule A1
     let mut w = ada();

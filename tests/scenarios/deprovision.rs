@@ -303,3 +303,42 @@ fn what_is_remembered_survives_serialisation_and_is_refused_for_another_issuer()
     let newer = Run::new(serde_json::from_str(&other).unwrap(), Timestamp(0));
     assert!(block_on(reconcile(&w.source, &w.store, &w.assigned, &w.options, &newer, &host)).is_err());
 }
+
+#[test]
+fn the_only_one_whom_any_read_knows_is_asked_about_too() {
+    // rules C3, C4
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.users("ada");
+    w.assign("ada");
+    w.sync();
+    w.delete("ada");
+    w.unassign("ada");
+    w.options.allow_empty.users = true;
+    w.options.allow_empty.assignments = true;
+    assert_eq!(w.lines()[0], "delete user ada (DeletedInSource)");
+}
+
+#[test]
+fn members_of_the_only_group_are_asked_about_too() {
+    // rules C3, E9
+    let mut w = World::new();
+    w.group("staff", "ghost");
+    w.record(Kind::Group, "g", "staff", &[("displayName", "staff")]);
+    w.options.allow_empty.users = true;
+    w.options.allow_empty.assignments = true;
+    w.plan();
+    assert_eq!(*w.source.asked.lock().unwrap(), ["ghost"]);
+}
+
+#[test]
+fn where_the_deleted_are_kept_an_unproven_deletion_blocks_nothing() {
+    // rules C7, D1
+    let mut w = settled();
+    w.hide("ada");
+    assert_eq!(w.plan().blocked().len(), 1);
+    w.options.users.deleted_in_source = Deprovision::Keep;
+    assert_eq!(w.plan().blocked().len(), 0);
+    w.options.users.deleted_in_source = Deprovision::Deactivate;
+    assert_eq!(w.plan().blocked().len(), 1);
+}

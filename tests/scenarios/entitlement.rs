@@ -311,6 +311,21 @@ fn an_assignment_may_name_a_record_of_ours_by_its_store_id() {
 }
 
 #[test]
+fn an_assigned_record_whose_anchor_is_a_contact_now_is_nobody() {
+    // rules E11, E9
+    let mut w = World::new();
+    w.users("ada");
+    w.assign("ada");
+    w.record(Kind::User, "u1", "eve", &[("userName", "eve")]);
+    w.source
+        .answers
+        .insert("eve".into(), identity_sync::Existence::Exists { kind: identity_sync::MemberKind::Other });
+    w.assigned.principals.insert(Principal::Stored("u1".into()));
+    let note = "note: assignment resolves to nothing: ";
+    assert!(w.lines().iter().any(|line| line.starts_with(note)), "{:?}", w.lines());
+}
+
+#[test]
 fn assignments_that_resolve_to_nothing_are_findings_and_foreign_ones_are_counted() {
     // rule E11
     let mut w = World::new();
@@ -334,4 +349,13 @@ fn assignments_that_resolve_to_nothing_are_findings_and_foreign_ones_are_counted
             "ForeignAssignments { count: 2 }",
         ]
     );
+}
+
+#[test]
+fn one_foreign_assignment_is_counted_as_well() {
+    // rule E11
+    let mut w = World::new();
+    w.assigned.principals.insert(Principal::External(ExternalId::new("other-corp", "x")));
+    assert_eq!(w.lines().len(), 1, "{:?}", w.lines());
+    assert!(w.lines()[0].starts_with("note: "), "{:?}", w.lines());
 }

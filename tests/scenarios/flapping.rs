@@ -130,3 +130,13 @@ fn what_was_noticed_of_a_value_is_kept_while_the_source_cannot_read_it() {
     t.edit("ada").readable();
     assert_eq!(t.run(), [NOTE]);
 }
+
+#[test]
+fn a_title_that_changes_every_day_is_not_one_that_does_not_stay() {
+    // rules A4, X1
+    let mut t = one();
+    for day in 0..6 {
+        t.edit("ada").set("title", &format!("chief of day {day}"));
+        assert_eq!(t.days(1).run().len(), 1);
+    }
+}

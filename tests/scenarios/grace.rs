@@ -274,3 +274,47 @@ fn time_that_is_taken_back_reaches_into_no_pause() {
     t.state.accept_time(Timestamp(t.now));
     assert_eq!(t.lines()[0], "pending Delete user ada (DeletedInSource, day 0 to 20)");
 }
+
+#[test]
+fn whoever_comes_back_begins_his_period_anew_when_he_goes_again() {
+    // rule D1
+    let mut t = Timeline::start(staff());
+    t.delete("eve");
+    t.days(1).run();
+    // Back, and gone again.
+    t.world.source.answers.remove("eve");
+    t.users("eve");
+    t.edit_group("staff").members("ada bob eve");
+    t.days(10).run();
+    t.delete("eve");
+    let pending = "pending Delete user eve (DeletedInSource, day 12 to 42)";
+    assert_eq!(t.days(1).run()[1], pending);
+    assert_eq!(t.days(29).run()[0], pending);
+    assert_eq!(t.days(1).run()[0], "delete user eve (DeletedInSource)");
+}
+
+#[test]
+fn what_is_pending_comes_in_the_order_of_the_anchors_not_of_the_store() {
+    // rules D1, P2
+    let mut w = staff();
+    w.options.users.left_scope = Deprovision::Deactivate;
+    for (id, anchor) in [("1", "zoe"), ("2", "kim"), ("3", "amy")] {
+        w.users(anchor);
+        w.record(Kind::User, id, anchor, &[("userName", anchor)]);
+    }
+    let lines = w.lines();
+    let pending: Vec<&String> = lines.iter().filter(|line| line.starts_with("pending")).collect();
+    assert_eq!(pending.len(), 3, "{lines:?}");
+    for (line, anchor) in pending.iter().zip(["amy", "kim", "zoe"]) {
+        assert!(line.contains(anchor), "{lines:?}");
+    }
+}
+
+#[test]
+fn whoever_is_about_to_be_deleted_leaves_at_once_in_a_pass_of_proven_removals_too() {
+    // rules D1, S1
+    let mut t = Timeline::start(staff());
+    t.delete("eve");
+    t.options.extent = identity_sync::Extent::ProvenRemovals;
+    assert_eq!(t.lines()[0], "remove staff: eve (MemberLeaving)");
+}

@@ -57,6 +57,48 @@ fn a_first_sign_in_creates_the_user_and_no_membership() {
 }
 
 #[test]
+fn where_everybody_is_active_a_sign_in_of_somebody_who_is_gone_does_nothing() {
+    // rules J1, X5
+    let mut store = crate::world::capabilities();
+    store.activation = identity_sync::Activation::AlwaysActive;
+    let mut w = World::with_store(store);
+    w.options.users.disabled_in_source = identity_sync::Deprovision::Delete;
+    w.options.users.deleted_in_source = identity_sync::Deprovision::Delete;
+    w.users("ada kim");
+    w.assign("ada kim");
+    w.sync();
+    w.delete("ada");
+    let done = signs_in(&w, "ada");
+    assert_eq!(lines(&done.plan), NOTHING);
+    assert!(!done.allowed);
+}
+
+#[test]
+fn the_plan_of_a_sign_in_survives_its_json() {
+    // rules J1, P1
+    let mut w = World::new();
+    w.users("ada");
+    let plan = signs_in(&w, "ada").plan;
+    let text = serde_json::to_string(&plan).unwrap();
+    let read: identity_sync::Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, plan);
+    assert_eq!(lines(&read), ["create user ada jit [userName=ada] (SignIn)"]);
+}
+
+#[test]
+fn a_disabled_user_who_came_by_sign_in_is_a_finding_only_while_he_is_active() {
+    // rules J2, A5
+    let mut w = ada();
+    signs_in(&w, "ada");
+    w.edit("ada").disabled();
+    let notes = |w: &World| w.lines().iter().filter(|line| line.starts_with("note")).count();
+    assert_eq!(notes(&w), 1, "{:?}", w.lines());
+    let id = w.id("ada");
+    w.store.state().users.get_mut(&id).unwrap().active = false;
+    assert_eq!(w.lines(), NOTHING);
+}
+
+#[test]
 fn a_sign_in_of_a_known_user_updates_what_is_mapped_and_nothing_else() {
     // rule J1
     let mut w = ada();
@@ -473,4 +515,14 @@ fn a_sign_in_trusts_no_read_that_ends_in_part_or_never() {
             assert!(format!("{error}: {why}").contains(expected), "read {number}: {error}: {why}");
         }
     }
+}
+
+#[test]
+fn where_accounts_have_no_state_whoever_signs_in_is_allowed_in() {
+    // rules A5, J1
+    let mut w = ada();
+    w.source.capabilities.account_state = false;
+    let done = signs_in(&w, "ada");
+    assert!(done.allowed);
+    assert_eq!(lines(&done.plan), ["create user ada jit [userName=ada] (SignIn)"]);
 }

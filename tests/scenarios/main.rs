@@ -49,5 +49,6 @@ mod schedule;
 mod selections;
 mod soft_match;
 mod timeline;
+mod waiting;
 mod window;
 mod world;

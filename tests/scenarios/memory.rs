@@ -104,6 +104,39 @@ fn a_clock_that_ran_ahead_is_put_right_and_no_period_is_longer_or_shorter_for_it
 }
 
 #[test]
+fn all_that_was_first_seen_under_a_wrong_time_counts_from_the_moment_it_was_put_right() {
+    // rule D7
+    let mut t = leaving();
+    t.world.options.users.grace.disabled_in_source = Period::of_days(3);
+    t.users("kim zoe");
+    t.assign("kim zoe");
+    t.run();
+    assert_eq!((t.state.causes(), t.state.held()), (1, 0));
+    t.edit("kim").disabled();
+    t.edit("zoe").disabled();
+    t.days(5_000).look();
+    assert_eq!(t.state.causes(), 3);
+    t.days(-5_000);
+    t.state.accept_time(identity_sync::Timestamp(t.now));
+    for who in ["kim", "zoe"] {
+        let line = format!("pending Deactivate user {who} (DisabledInSource, day 0 to 3)");
+        assert!(t.lines().contains(&line), "{:?}", t.lines());
+    }
+}
+
+#[test]
+fn a_run_that_comes_to_its_end_is_the_end_of_the_failures() {
+    // rules D7, I3
+    let mut t = leaving();
+    for failures in 1..4 {
+        t.state.note_failure(identity_sync::Timestamp(t.now));
+        assert_eq!(t.state.failures(), failures);
+    }
+    t.run();
+    assert_eq!(t.state.failures(), 0);
+}
+
+#[test]
 fn a_pause_ages_nothing_and_writes_nothing() {
     // rule I3
     let mut t = leaving();

@@ -342,3 +342,32 @@ fn of_several_records_that_hold_what_two_of_ours_want_the_least_is_named() {
     let told: Vec<bool> = w.lines().iter().map(|line| line.ends_with("record k has the value")).collect();
     assert_eq!(told, [true, true], "{:?}", w.lines());
 }
+
+#[test]
+fn members_of_a_group_that_waits_for_a_held_name_are_held_with_it() {
+    // rules D5, M4
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.users("ada");
+    w.group("old", "").set("cn", "club");
+    w.assign("ada old");
+    w.sync();
+    w.delete("old");
+    w.group("new", "ada").set("cn", "club");
+    w.assign("new");
+    w.options.guards.group_deletes = Some(Limit::new(Some(0), 0, 0));
+    assert_eq!(
+        w.lines()[1..4],
+        [
+            "held by [0]: delete group old (DeletedInSource)",
+            "held by [0]: create group new [displayName=club] (Entitled)",
+            "held by [0]: add new: ada (Entitled)",
+        ],
+        "{:#?}",
+        w.lines()
+    );
+    let plan = w.plan();
+    assert!(plan.is_empty());
+    // Among themselves they wait as they would if they ran.
+    assert_eq!(plan.held().nth(1).unwrap().operation.after(), [0]);
+}

@@ -391,28 +391,29 @@ fn a_plan_file_that_says_what_no_plan_says_is_refused() {
         found.unwrap_or_else(|| panic!("no {action} in {file:#}"))
     };
     let (create, update, add) = (at("create"), at("update"), at("add_members"));
-    let refuse = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
+    // Each by its own message: that the digest differs would be said of all of them.
+    let refuse = |message: &str, change: &dyn Fn(&mut serde_json::Value)| {
         let mut changed = file.clone();
         change(&mut changed);
-        assert_ne!(changed, file, "{what}");
-        assert!(read(&changed).is_err(), "{what}");
+        let error = read(&changed).unwrap_err().to_string();
+        assert!(error.contains(message), "{message}: {error}");
     };
-    refuse("held by a limit that is not there", &|file| file["held"][0]["by"] = serde_json::json!([1]));
+    refuse("names a limit that did not trip", &|file| file["held"][0]["by"] = serde_json::json!([1]));
     for before in [add, add + 1] {
-        refuse("waits for itself or a later one", &|file| {
+        refuse("comes before one that it waits for", &|file| {
             file["operations"][add]["after"] = serde_json::json!([before]);
         });
     }
-    refuse("an update of nobody's record", &|file| {
+    refuse("is about nobody", &|file| {
         file["operations"][update]["subject"].as_object_mut().unwrap().remove("id");
     });
-    refuse("an operation about nobody", &|file| file["operations"][create]["subject"]["anchor"] = "".into());
-    refuse("no members", &|file| file["operations"][add]["members"] = serde_json::json!([]));
-    refuse("members of a user", &|file| {
+    refuse("is about nobody", &|file| file["operations"][create]["subject"]["anchor"] = "".into());
+    refuse("has no members", &|file| file["operations"][add]["members"] = serde_json::json!([]));
+    refuse("has no members", &|file| {
         let subject = file["operations"][create]["subject"].clone();
         file["operations"][add]["subject"] = subject;
     });
-    refuse("members who have no record and get none", &|file| {
+    refuse("is about somebody without a record", &|file| {
         let operation = file["operations"][create].clone();
         assert_eq!(operation["subject"]["kind"], "user");
         file["operations"].as_array_mut().unwrap().remove(create);
@@ -420,15 +421,66 @@ fn a_plan_file_that_says_what_no_plan_says_is_refused() {
             file["operations"][number]["after"] = serde_json::json!([]);
         }
     });
-    refuse("a group that is switched off", &|file| {
-        let subject = file["operations"][add]["subject"].clone();
-        file["operations"][update] = serde_json::json!({
-            "action": "deactivate", "cause": "left_scope", "subject": subject,
-        });
+    // A group of which there is no record, and none is made.
+    refuse("is about somebody without a record", &|file| {
+        file["operations"][add]["subject"]["anchor"] = "nobody".into();
+        file["operations"][add]["members"] = serde_json::json!([file["operations"][update]["subject"]]);
     });
-    refuse("an adoption before whose record is known", &|file| {
-        let subject = file["operations"][create]["subject"].clone();
+    for action in ["deactivate", "reactivate"] {
+        refuse("does not say what its action needs", &|file| {
+            let mut subject = file["operations"][add]["subject"].clone();
+            subject["id"] = "group-9".into();
+            file["operations"][update] = serde_json::json!({
+                "action": action, "cause": "left_scope", "subject": subject,
+            });
+        });
+    }
+    for member in ["add_members", "remove_members"] {
+        refuse("comes before the one that makes whom it is about", &|file| {
+            let whom = file["operations"][create]["subject"].clone();
+            let mut early = file["operations"][update].clone();
+            early.as_object_mut().unwrap().remove("changes");
+            early["action"] = member.into();
+            early["subject"]["kind"] = "group".into();
+            early["members"] = serde_json::json!([whom]);
+            file["operations"].as_array_mut().unwrap().insert(0, early);
+            unwaiting(file);
+        });
+    }
+    refuse("comes before the one that makes whom it is about", &|file| {
+        file["operations"].as_array_mut().unwrap().reverse();
+        unwaiting(file);
+    });
+    refuse("is about nobody", &|file| {
+        let subject = file["operations"][add]["subject"].clone();
         file["operations"][add] =
             serde_json::json!({ "action": "adopt", "cause": "matched", "subject": subject });
     });
+    // An adoption makes somebody as a create does.
+    for action in ["create", "adopt"] {
+        refuse("makes somebody for the second time", &|file| {
+            let mut again = file["operations"][create].clone();
+            if action == "adopt" {
+                let mut subject = file["operations"][create]["subject"].clone();
+                subject["id"] = "user-9".into();
+                again = serde_json::json!({ "action": action, "cause": "matched", "subject": subject });
+                file["operations"].as_array_mut().unwrap().insert(create, again.clone());
+            }
+            file["operations"].as_array_mut().unwrap().insert(create, again);
+            unwaiting(file);
+        });
+    }
+    for (part, value) in [("issuer", "other"), ("store", "elsewhere")] {
+        refuse("the state in the plan belongs to another issuer or store", &|file| {
+            file["run"][part] = value.into();
+            file["run"].as_object_mut().unwrap().remove("digest");
+        });
+    }
+}
+
+/// A plan file whose operations wait for nothing.
+fn unwaiting(file: &mut serde_json::Value) {
+    for operation in file["operations"].as_array_mut().unwrap() {
+        operation["after"] = serde_json::json!([]);
+    }
 }

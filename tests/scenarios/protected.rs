@@ -1,6 +1,6 @@
 //! Protected records in every place where one can stand (rule M8).
 
-use identity_sync::{Kind, Period, UnmanagedMembers};
+use identity_sync::{Deprovision, Existence, Kind, Period, UnmanagedMembers};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -123,6 +123,25 @@ fn a_protected_member_of_an_incomplete_list_is_no_finding() {
 }
 
 #[test]
+fn whom_nothing_would_be_done_to_is_no_finding() {
+    // rule M8
+    let mut w = settled();
+    w.options.protected.anchors.insert("staff".into());
+    w.options.users.disabled_in_source = Deprovision::Delete;
+    // Nobody would add an account that is not made.
+    w.user("kim").disabled();
+    w.assign("kim");
+    w.edit_group("staff").members("ada bob kim");
+    assert_eq!(w.lines(), NOTHING);
+    // Nor take anybody's guest out of a group that only shrinks.
+    w.options.protected.anchors.clear();
+    w.options.unmanaged_members = UnmanagedMembers::Remove;
+    w.put_member(&w.id("staff"), "vault");
+    w.unassign("staff");
+    assert_eq!(w.lines(), ["kept group staff"]);
+}
+
+#[test]
 fn nothing_is_pending_for_a_protected_leaver() {
     // rules M8, D1
     let mut w = settled();
@@ -140,12 +159,26 @@ fn names_protect_groups_too_and_only_the_unique_attribute_is_a_name() {
     let mut w = settled();
     w.options.protected.ids.clear();
     w.options.unmanaged_members = UnmanagedMembers::Remove;
-    w.put(Kind::User, "guest", record(&[("userName", "guest"), ("title", "VAULT")]));
+    w.put(Kind::User, "guest", record(&[("userName", "guest"), ("title", "VAULT"), ("emails", "Vault")]));
     w.put_member(&w.id("staff"), "vault");
     w.put_member(&w.id("staff"), "guest");
     assert_eq!(w.lines(), ["remove staff: #guest #vault (Unmanaged)"]);
     w.options.protected.names.insert("Vault".into());
     assert_eq!(w.lines(), ["remove staff: #guest (Unmanaged)", "note: protected group vault is left alone"]);
+}
+
+#[test]
+fn a_record_is_protected_by_any_of_its_anchors() {
+    // rules M8, M5
+    for protected in ["ada", "zed"] {
+        let mut w = settled();
+        w.record(Kind::User, "x", "ada2 zed", &[("userName", "x")]);
+        w.source.answers.insert("ada2".to_owned(), Existence::Gone);
+        w.source.answers.insert("zed".to_owned(), Existence::Gone);
+        assert!(w.lines()[0].starts_with("delete user"), "{:?}", w.lines());
+        w.options.protected.anchors.insert(protected.replace("ada", "ada2").as_str().into());
+        assert!(w.plan().is_empty(), "{}", w.plan());
+    }
 }
 
 #[test]

@@ -118,3 +118,65 @@ fn a_quick_pass_lists_no_removal_that_it_would_not_do_anyway() {
     w.options.extent = Extent::NewEntitlements;
     assert_eq!(w.plan().blocked().len(), 0);
 }
+
+#[test]
+fn a_quick_pass_says_nothing_about_whom_it_leaves_alone() {
+    // rules I3, C7
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.users("ada bob eve");
+    w.assign("ada bob eve");
+    w.sync();
+    w.hide("ada");
+    w.unassign("bob");
+    assert_eq!(w.lines().iter().filter(|line| line.starts_with("blocked")).count(), 1);
+    assert!(w.lines().contains(&"kept user bob".to_owned()));
+    w.options.extent = Extent::NewEntitlements;
+    let plan = w.plan();
+    assert_eq!((plan.len(), plan.kept().len(), plan.blocked().len()), (0, 0, 0), "{plan}");
+}
+
+#[test]
+fn since_when_something_is_held_is_known_over_passes_of_every_extent() {
+    // rules D5, D7, I3
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.users("ada bob");
+    w.assign("ada bob");
+    let mut t = Timeline::start(w);
+    let nothing = Some(identity_sync::Limit::new(Some(0), 0, 0));
+    t.options.guards.grants = nothing;
+    t.options.guards.clears_per_attribute = nothing;
+    t.edit("ada").set("title", "x");
+    t.run();
+    t.edit("ada").unset("title");
+    t.run();
+    // A newcomer is held by a quick pass first.
+    t.users("kim");
+    t.assign("kim");
+    t.options.extent = Extent::NewEntitlements;
+    t.days(1).run();
+    t.options.extent = Extent::ProvenRemovals;
+    t.days(1).run();
+    t.options.extent = Extent::Full;
+    let plan = t.days(1).plan();
+    let since: Vec<i64> = plan.held().map(|held| held.since.0 / crate::lines::DAY).collect();
+    assert_eq!(since, [0, 1], "{plan}");
+}
+
+#[test]
+fn a_quick_pass_gives_nobody_the_name_of_a_leaver_who_is_kept() {
+    // rules I3, M4
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.users("jdoe");
+    w.assign("jdoe");
+    w.sync();
+    w.unassign("jdoe");
+    w.edit("jdoe").set("userPrincipalName", "jroe");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(w.plan().len(), 2);
+    w.options.extent = Extent::NewEntitlements;
+    assert!(w.plan().is_empty(), "{}", w.plan());
+}

@@ -1,6 +1,6 @@
 //! Kept records give up names that are theirs no more (rule M4).
 
-use identity_sync::{AttributeSchema, Deprovision, Guards, Limit, MatchRule, OnTrip, Period};
+use identity_sync::{AttributeSchema, Deprovision, Guards, Kind, Limit, MatchRule, OnTrip, Origin, Period};
 use pretty_assertions::assert_eq;
 
 use crate::timeline::Timeline;
@@ -63,6 +63,33 @@ fn whoever_still_maps_to_the_name_keeps_it() {
     w.hide("0f7c-old-1");
     assert!(w.lines()[1].contains("nothing proves") || w.lines().iter().any(|l| l.contains("does not get")));
     assert!(w.plan().is_empty());
+}
+
+#[test]
+fn whoever_s_name_cannot_be_read_keeps_the_one_he_has() {
+    // rules M4, A2: nobody knows what he maps to
+    let mut w = kept();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe").unreadable("userPrincipalName");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert!(w.plan().is_empty(), "{}", w.plan());
+    w.edit("0f7c-old-1").readable();
+    assert_eq!(w.lines()[0], "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)");
+}
+
+#[test]
+fn whoever_came_by_sign_in_gives_no_name_up() {
+    // rules J2, M4, M6
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.record(Kind::User, "guest", "guest", &[("userName", "jdoe")]);
+    w.store.state().users.get_mut("guest").unwrap().origin = Some(Origin::Jit);
+    w.user("guest").set("userPrincipalName", "jroe");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert!(w.plan().is_empty(), "{}", w.plan());
+    assert!(w.lines()[0].contains("does not get its userName"), "{:?}", w.lines());
 }
 
 #[test]
@@ -323,4 +350,155 @@ fn a_release_is_held_only_where_all_who_take_its_values_are() {
     );
     w.edit("here").unset("proxyAddresses");
     assert_eq!((w.plan().len(), w.plan().held().len()), (0, 2));
+}
+
+#[test]
+fn takers_who_are_held_by_different_limits_are_held_together_through_the_release() {
+    // rules M4, D5
+    let mut w = addresses(&["a@x", "b@x"]);
+    w.users("one two");
+    w.edit("one").set("title", "x");
+    w.edit("two").set("company", "x");
+    w.assign("one two");
+    w.sync();
+    w.delete("old");
+    w.edit("one").unset("title").add("proxyAddresses", "a@x");
+    w.edit("two").unset("company").add("proxyAddresses", "b@x");
+    w.options.guards.clears_per_attribute = Some(Limit::new(Some(0), 0, 0));
+    let lines = w.lines();
+    assert_eq!(
+        lines[2..5],
+        [
+            "held by [0, 1]: update user old [emails: a@x|b@x -> a~old@x|b~old@x] (NameReleased)",
+            "held by [0, 1]: update user one [emails:  -> a@x, title: x -> ] (Changed)",
+            "held by [0, 1]: update user two [emails:  -> b@x, organization: x -> ] (Changed)",
+        ],
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_release_that_waits_for_a_held_delete_is_held_by_nothing_else() {
+    // rules M4, D5
+    let mut w = kept();
+    w.options.users.deleted_in_source = Deprovision::Delete;
+    w.user("gone").set("userPrincipalName", "jroe");
+    w.assign("gone");
+    w.sync();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe");
+    w.delete("gone");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    w.options.guards.user_deletes = Some(Limit::new(Some(0), 0, 0));
+    w.options.guards.grants = Some(Limit::new(Some(0), 0, 0));
+    let lines = w.lines();
+    assert_eq!(
+        lines[2..5],
+        [
+            "held by [0]: delete user gone (DeletedInSource)",
+            "held by [0]: update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)",
+            "held by [0, 1]: create user new [userName=jdoe] (Entitled)",
+        ],
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn two_who_are_kept_do_not_get_the_same_current_name() {
+    // rules M4, M6
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    // The least anchor has the choice, not the least store id.
+    for (id, anchor, name) in [("2", "0f7c-old-1", "jdoe"), ("1", "0f7c-old-2", "jsmith")] {
+        w.record(Kind::User, id, anchor, &[("userName", name)]);
+        w.user(anchor).set("userPrincipalName", name);
+        w.assign(anchor);
+    }
+    w.sync();
+    for (old, new, name) in [("0f7c-old-1", "new1", "jdoe"), ("0f7c-old-2", "new2", "jsmith")] {
+        w.unassign(old);
+        w.edit(old).set("userPrincipalName", "jroe");
+        w.user(new).set("userPrincipalName", name);
+        w.assign(new);
+    }
+    assert_eq!(
+        w.lines()[..2],
+        [
+            "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)",
+            "update user 0f7c-old-2 [userName: jsmith -> jsmith~0f7c-old] (NameReleased)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn a_current_name_that_the_first_of_all_records_is_to_get_is_not_free() {
+    // rules M4, M6
+    let mut w = World::new();
+    w.options.guards = Guards::off();
+    w.record(Kind::User, "a", "first", &[("userName", "first")]);
+    w.record(Kind::User, "b", "old", &[("userName", "jdoe")]);
+    w.user("first").set("userPrincipalName", "jroe");
+    w.user("old").set("userPrincipalName", "jroe");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("first new");
+    let lines = w.lines();
+    assert!(
+        lines.contains(&"update user old [userName: jdoe -> jdoe~old] (NameReleased)".to_owned()),
+        "{lines:?}"
+    );
+    w.sync();
+}
+
+#[test]
+fn a_current_name_that_an_update_of_the_same_plan_frees_can_be_had() {
+    // rules M4, P6
+    let mut w = kept();
+    w.user("other").set("userPrincipalName", "jroe");
+    w.assign("other");
+    w.sync();
+    w.unassign("0f7c-old-1");
+    w.edit("0f7c-old-1").set("userPrincipalName", "jroe");
+    w.edit("other").set("userPrincipalName", "somebody");
+    w.user("new").set("userPrincipalName", "jdoe");
+    w.assign("new");
+    assert_eq!(
+        w.lines()[..3],
+        [
+            "update user other [userName: jroe -> somebody] (Changed)",
+            "update user 0f7c-old-1 [userName: jdoe -> jroe] (NameReleased)",
+            "create user new [userName=jdoe] (Entitled)",
+        ]
+    );
+    w.sync();
+}
+
+#[test]
+fn current_values_can_be_had_all_together_or_not_at_all() {
+    // rules M4, M6
+    let mut w = addresses(&["a@x", "b@x"]);
+    w.users("other");
+    w.edit("other").add("proxyAddresses", "c@x");
+    w.assign("other");
+    w.sync();
+    w.unassign("old");
+    w.edit("old").unset("proxyAddresses").add("proxyAddresses", "b@x").add("proxyAddresses", "c@x");
+    w.users("new");
+    w.edit("new").add("proxyAddresses", "a@x");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user old [emails: a@x|b@x -> a~old@x|b@x] (NameReleased)");
+    w.sync();
+}
+
+#[test]
+fn the_values_of_a_release_are_in_order_like_those_of_any_update() {
+    // rules M4, P2
+    let mut w = addresses(&["a@x", "a@y"]);
+    w.delete("old");
+    w.users("new");
+    w.edit("new").add("proxyAddresses", "a@x");
+    w.assign("new");
+    assert_eq!(w.lines()[0], "update user old [emails: a@x|a@y -> a@y|a~old@x] (NameReleased)");
+    w.sync();
 }

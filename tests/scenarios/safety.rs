@@ -203,6 +203,48 @@ fn what_came_before_the_bound_in_a_row_beyond_it_counts_for_nothing() {
 }
 
 #[test]
+fn an_account_of_whose_state_a_row_says_nothing_is_of_unknown_state() {
+    // rule A5
+    let planned = |active: Option<bool>| {
+        let mut source = SourceSnapshot::builder("corp", SourceCapabilities::default());
+        let mut page = UserPage::default();
+        let mut row = page.user("ada");
+        row.attribute("userPrincipalName", "ada");
+        if let Some(active) = active {
+            row.active(active);
+        }
+        source.users(&page).unwrap();
+        source.users_end(Completeness::Complete);
+        source.groups_end(Completeness::Complete);
+        let store = StoreSnapshot::builder(StoreCapabilities::named("store")).finish(Completeness::Complete);
+        let assigned = Assignments::complete([Principal::External(ExternalId::new("corp", "ada"))]);
+        let options = Options::for_issuer("corp");
+        plan(&source.finish(), &store, &assigned, &options, &Run::default()).unwrap().plan.len()
+    };
+    assert_eq!((planned(Some(true)), planned(None)), (1, 0));
+}
+
+#[test]
+fn a_row_beyond_its_bound_is_not_the_same_as_one_that_says_nothing() {
+    // rules S1, M5, P2
+    let planned = |swapped: bool| {
+        let mut w = World::new();
+        w.users("ada");
+        w.assign("ada");
+        w.sync();
+        w.users("ada");
+        w.source.users[0].unset("userPrincipalName");
+        w.source.users[1].set("title", "countess").set("mail", "ada@x");
+        w.options.limits.attributes_per_object = 2;
+        if swapped {
+            w.source.users.swap(0, 1);
+        }
+        w.lines()
+    };
+    assert_eq!(planned(false), planned(true));
+}
+
+#[test]
 fn a_file_of_ambiguous_rows_holds_each_of_them_and_stays_as_it_is() {
     // rules M3, M5, P1
     let mut source = SourceSnapshot::builder("corp", SourceCapabilities::default());
@@ -320,4 +362,21 @@ fn odd_texts_neither_panic_nor_match_by_chance() {
     w.users("ada");
     w.source.users[0].anchor = String::new();
     assert_eq!(w.lines(), NOTHING);
+}
+
+#[test]
+fn members_taken_over_from_nested_groups_are_bounded_at_their_bound_and_not_before() {
+    // rule S1
+    let mut w = World::new();
+    w.users("ada bob");
+    w.group("inner", "ada bob");
+    for group in ["one", "two", "three"] {
+        w.group(group, "inner");
+    }
+    w.assign("one two three");
+    // Three lists take two members over each.
+    w.options.limits.merged_members = 6;
+    assert!(!w.plan().is_empty());
+    w.options.limits.merged_members = 5;
+    assert!(matches!(w.refused(), PlanError::LimitExceeded(_)), "{:?}", w.refused());
 }

@@ -268,6 +268,39 @@ fn every_member_list_of_the_store_must_be_whole_and_so_must_the_users() {
 }
 
 #[test]
+fn the_members_of_a_group_that_another_issuer_has_linked_too_are_read() {
+    // rules C5, M7
+    let mut store = capabilities();
+    store.members = Members::PerGroup;
+    let mut w = World::with_store(store);
+    w.users("a b");
+    w.group("one", "a b");
+    w.assign("one");
+    w.sync();
+    let id = w.id("one");
+    let other = identity_sync::ExternalId::new("other", "x");
+    w.store.state().groups.get_mut(&id).unwrap().external_ids.insert(0, other);
+    w.edit_group("one").members("a");
+    let plan = w.plan_on(&Lists { world: &w, partial: None, users_partial: false }).unwrap();
+    assert_eq!(crate::world::lines(&plan)[0], "remove one: b (NoPath)");
+}
+
+#[test]
+fn a_member_without_an_id_makes_a_list_that_comes_page_by_page_partial() {
+    // rule C5
+    let mut store = capabilities();
+    store.members = Members::PerGroup;
+    let mut w = World::with_store(store);
+    w.users("a");
+    w.group("one", "a");
+    w.assign("one");
+    w.sync();
+    w.put_member(&w.id("one"), "");
+    let error = w.plan_on(&Lists { world: &w, partial: None, users_partial: false }).unwrap_err();
+    assert!(error.to_string().starts_with("the store was not read whole"), "{error}");
+}
+
+#[test]
 fn members_that_come_page_by_page_are_counted_once() {
     // rules C5, S1
     let mut store = capabilities();

@@ -517,6 +517,27 @@ fn whoever_has_too_many_values_is_neither_adopted_nor_made() {
 }
 
 #[test]
+fn whoever_has_too_many_values_might_match_wherever_his_first_one_does() {
+    // rules M3, S1: two attributes must match, and bob has too many of each to look at
+    let mut w = World::with_store(adopting());
+    w.options.guards = Guards::off();
+    w.options.soft_match.users.extend(["emails".to_owned(), "title".to_owned()]);
+    w.options.user_map.set("emails", "${mail}").unwrap();
+    w.put(Kind::User, "L", record(&[("userName", "local"), ("emails", "ada@x"), ("title", "chief")]));
+    w.users("ada bob");
+    w.assign("ada");
+    w.edit("ada").set("mail", "ada@x").set("title", "chief");
+    assert_eq!(w.lines()[0], "adopt user ada as L (Matched)");
+    w.assign("bob");
+    w.edit("bob").set("mail", "ada@x").set("title", "clerk");
+    assert_eq!(w.lines()[0], "adopt user ada as L (Matched)");
+    for i in 0..4_097 {
+        w.edit("bob").add("mail", &format!("bob{i}@x"));
+    }
+    assert!(!w.lines().iter().any(|line| line.starts_with("adopt")), "{:?}", w.lines());
+}
+
+#[test]
 fn the_members_of_a_group_that_is_adopted_are_read_where_that_is_done_group_by_group() {
     // rules M3, C5
     let mut store = adopting();

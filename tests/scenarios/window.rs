@@ -1,10 +1,12 @@
 //! Limits over several runs (rule D4).
 
-use identity_sync::{Limit, Period, Window};
+use identity_sync::{ApplyOptions, ErrorKind, Host, Limit, Period, Timestamp, Window, apply};
+use pollster::block_on;
 use pretty_assertions::assert_eq;
 
+use crate::faulty::{Fault, Scripted};
 use crate::timeline::Timeline;
-use crate::world::{World, guards};
+use crate::world::{World, capabilities, guards};
 
 fn many(range: std::ops::Range<usize>) -> String {
     range.map(|i| format!("u{i:03} ")).collect()
@@ -58,6 +60,54 @@ fn what_was_spent_is_forgotten_at_the_end_of_the_window_and_not_before() {
     assert_eq!(t.lines()[0], "limit UserDeletes: 10 + 1 > 10 of 100");
     t.now += 1;
     assert_eq!(t.lines()[0], "delete user u010 (DeletedInSource)");
+}
+
+#[test]
+fn what_may_have_happened_is_spent_and_what_was_not_tried_is_not() {
+    // rules D4, X1
+    let refused = Fault::Refuse(ErrorKind::Unauthorized);
+    let lost = Fault::LoseAnswer(ErrorKind::Transient);
+    // Where nothing was done the same two are planned again, and may go.
+    for (fault, others, limit) in
+        [(refused, 0..0, None), (lost, 2..4, Some("limit UserDeletes: 2 + 2 > 2 of 10"))]
+    {
+        let mut store = capabilities();
+        store.batch = 1;
+        let mut w = World::with_store(store);
+        w.users(&many(0..10));
+        w.assign(&many(0..10));
+        w.options.guards = guards(|guards| guards.window = Some(Window::default()));
+        let mut t = Timeline::start(w);
+        t.options.guards.user_deletes = Some(Limit::new(Some(2), 100, 0));
+        t.options.guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+        delete(&mut t, 0..2);
+        let script = Scripted::new(&t.store, [(0, fault)]);
+        let (plan, options) = (t.plan(), ApplyOptions::default());
+        let report = block_on(apply(&plan, &script, &options, &Host::default())).unwrap();
+        t.state = report.run;
+        delete(&mut t, others);
+        let lines = t.hours(1).lines();
+        let tripped = lines.iter().find(|line| line.starts_with("limit")).map(String::as_str);
+        assert_eq!(tripped, limit);
+    }
+}
+
+#[test]
+fn what_was_planned_under_a_wrong_time_is_spent_at_the_time_that_was_put_right() {
+    // rules D4, D7
+    let mut t = hundred();
+    t.options.guards.user_deletes = Some(Limit::new(None, 10, 0));
+    t.options.guards.window = Some(Window { period: Period::of_hours(24), percent: 100 });
+    delete(&mut t, 0..10);
+    t.days(5_000);
+    let plan = t.look();
+    t.days(-4_999);
+    t.state.accept_time(Timestamp(t.now));
+    let report = t.apply(&plan).unwrap();
+    t.state.absorb(&report);
+    delete(&mut t, 10..11);
+    assert_eq!(t.hours(23).lines()[0], "limit UserDeletes: 10 + 1 > 10 of 100");
+    assert_eq!(t.hours(1).lines()[0], "delete user u010 (DeletedInSource)");
 }
 
 #[test]
@@ -375,4 +425,58 @@ fn every_limit_counts_over_the_runs_of_its_window() {
         let plan = t.hours(23).plan();
         assert_eq!((plan.len(), plan.held().len()), (1, 0), "{name:?}");
     }
+}
+
+#[test]
+fn what_only_precedes_a_delete_and_groups_that_are_made_are_not_spent() {
+    // rules D4, D2
+    let mut store = capabilities();
+    store.memberships_on_delete = identity_sync::MembershipsOnDelete::RemoveFirst;
+    let mut w = World::with_store(store);
+    w.users(&many(0..10));
+    w.group("all", &many(0..10));
+    w.assign(&many(0..10));
+    w.assign("all");
+    let mut t = Timeline::start(w);
+    let window = Window { period: Period::of_hours(24), percent: 100 };
+    t.options.guards = guards(|guards| guards.window = Some(window));
+    t.options.guards.removals_in_all = Some(Limit::new(Some(1), 100, 0));
+    t.options.guards.grants = Some(Limit::new(Some(1), 100, 0));
+    delete(&mut t, 0..1);
+    t.group("new", "");
+    t.assign("new");
+    assert_eq!(
+        t.run()[..3],
+        [
+            "remove all: u000 (MemberDeleted)",
+            "delete user u000 (DeletedInSource)",
+            "create group new [displayName=new] (Entitled)",
+        ]
+    );
+    // Both limits are as they were: one may leave, and one may come in.
+    t.edit_group("all").members(&many(2..10));
+    t.edit_group("new").members("u002");
+    assert_eq!(t.hours(1).lines()[..2], ["remove all: u001 (NoPath)", "add new: u002 (Entitled)"]);
+}
+
+#[test]
+fn one_member_of_a_list_that_failed_later_is_spent() {
+    // rules D4, X1
+    let mut store = capabilities();
+    store.members_per_write = 1;
+    let mut w = World::with_store(store);
+    w.users(&many(0..10));
+    w.group("all", &many(0..10));
+    w.assign("all");
+    let mut t = Timeline::start(w);
+    let window = Window { period: Period::of_hours(24), percent: 100 };
+    t.options.guards = guards(|guards| guards.window = Some(window));
+    t.options.guards.removals_in_all = Some(Limit::new(Some(2), 100, 0));
+    t.edit_group("all").members(&many(2..10));
+    let script = Scripted::new(&t.store, [(1, Fault::Refuse(ErrorKind::Invalid))]);
+    let report = block_on(apply(&t.plan(), &script, &ApplyOptions::default(), &Host::default())).unwrap();
+    assert_eq!(report.applied(), 0);
+    t.state = report.run;
+    t.edit_group("all").members(&many(3..10));
+    assert_eq!(t.hours(1).lines()[0], "limit RemovalsInAll: 1 + 2 > 2 of 10");
 }
