@@ -461,7 +461,7 @@ fn a_limit_that_trips_every_day_in_a_busy_tenant_holds_up_nothing_else() {
 
 #[test]
 fn a_group_that_has_grown_since_is_not_deleted_under_the_approval() {
-    // rule D5: found in review
+    // rule D5
     let mut w = World::new();
     w.users(&many(10));
     w.group("club", "u0");

@@ -115,7 +115,7 @@ fn an_older_replica_gives_no_plan() {
 
 #[test]
 fn an_empty_read_is_refused_with_a_canary_as_without() {
-    // rules C4, C6: found in review
+    // rules C4, C6
     let mut t = watched();
     t.source.users.clear();
     t.edit_group("staff").members("");

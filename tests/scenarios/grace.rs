@@ -233,7 +233,7 @@ fn a_just_in_time_user_who_is_gone_waits_like_any_other() {
 
 #[test]
 fn an_unknown_account_state_gives_no_membership_back_within_the_period() {
-    // rules D1, A5: found in review
+    // rules D1, A5
     let mut w = staff();
     w.options.users.disabled_in_source = Deprovision::Delete;
     w.options.users.grace.disabled_in_source = Period::of_days(30);

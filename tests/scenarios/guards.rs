@@ -278,7 +278,7 @@ fn whatever_is_held_is_what_remains_once_the_rest_was_applied() {
 
 #[test]
 fn under_abort_many_tripped_limits_make_no_huge_plan() {
-    // rules S1, D5: found in review
+    // rules S1, D5
     let mut w = World::new();
     w.users("a b c");
     for i in 0..300 {

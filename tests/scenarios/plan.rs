@@ -341,7 +341,7 @@ fn a_version_that_an_earlier_write_answered_replaces_the_planned_one() {
 
 #[test]
 fn a_plan_file_without_its_state_or_out_of_order_is_refused() {
-    // rules P1, D7, M7: found in review
+    // rules P1, D7, M7
     let mut w = World::new();
     w.users("a");
     w.group("g", "a");

@@ -381,7 +381,7 @@ fn takeover() -> World {
 
 #[test]
 fn t1_the_rightful_owner_counts_whatever_keeps_him_from_being_linked_now() {
-    // rule M3: T1, found in review
+    // rule M3: T1
     let cases: [fn(&mut World); 8] = [
         |w| {
             w.edit("victim").state(identity_sync::AccountState::Unknown);

@@ -192,7 +192,7 @@ fn members_lost_with_a_group_are_spent_too() {
 
 #[test]
 fn only_what_may_have_moved_is_spent() {
-    // rules D4, X1: found in review
+    // rules D4, X1
     let mut t = hundred();
     t.options.guards.grants = Some(Limit::new(Some(40), 100, 0));
     t.users("x1 x2 x3");
@@ -214,7 +214,7 @@ fn only_what_may_have_moved_is_spent() {
 
 #[test]
 fn a_list_that_went_out_in_part_is_spent_in_part() {
-    // rules D4, X1: found in review
+    // rules D4, X1
     let mut store = crate::world::capabilities();
     store.members_per_write = 10;
     let mut w = World { store: World::with_store(store).store, ..World::new() };
@@ -240,7 +240,7 @@ fn a_list_that_went_out_in_part_is_spent_in_part() {
 
 #[test]
 fn reports_of_plans_that_overtook_each_other_are_taken_in_one_by_one() {
-    // rules D4, D7: found in review
+    // rules D4, D7
     let mut t = hundred();
     t.options.guards.user_deletes = Some(Limit::new(Some(2), 100, 0));
     delete(&mut t, 0..2);
@@ -259,7 +259,7 @@ fn reports_of_plans_that_overtook_each_other_are_taken_in_one_by_one() {
 
 #[test]
 fn a_window_over_many_groups_and_runs_is_judged_in_near_linear_time() {
-    // rule S1: found in review
+    // rule S1
     let mut w = World::new();
     w.users("a b");
     let groups: Vec<String> = (0..2_000).map(|i| format!("g{i}")).collect();
