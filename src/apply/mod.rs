@@ -179,7 +179,8 @@ impl fmt::Display for ApplyReport {
 ///
 /// # Errors
 ///
-/// The plan belongs to another store, or to another issuer than [`ApplyOptions::issuer`] where that is set, or it was made during a pause. Failures of single operations are outcomes, not errors.
+/// The plan belongs to another store, or to another issuer than [`ApplyOptions::issuer`] where that is set, or it was made
+/// during a pause. Failures of single operations are outcomes, not errors.
 pub async fn apply<S: IdentityStore + ?Sized>(
     plan: &Plan,
     store: &S,

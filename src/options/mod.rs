@@ -18,7 +18,7 @@ pub use policy::{
 };
 pub use preset::Preset;
 
-/// Everything that a host may decide. The defaults are those of AWS IAM Identity Center's AD sync.
+/// Everything that a host may decide. The defaults of the policies are those of AWS IAM Identity Center's AD sync.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
