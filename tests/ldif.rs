@@ -295,7 +295,8 @@ proptest! {
         octets[at] = octet;
         if let Ok(source) = LdifSource::parse(octets, &LdifOptions::new()) {
             let (all, _) = users(&source, Select::All);
-            prop_assert!(all.len() <= 66);
+            // There are 66; a contact or computer whose class is damaged reads as one more.
+            prop_assert!(all.len() <= 67, "{}", all.len());
             let mut page = GroupPage::default();
             let _ = block_on(source.read_groups(Read::ALL, &mut page)).unwrap();
         }
