@@ -175,7 +175,7 @@ impl Emitter<'_, '_> {
             };
             let first = numbered(&format!("~{hex}"));
             let further = (2..).map(|n: u64| numbered(&format!("~{hex}~{n}")));
-            // Each record has one such value at most for this to go on.
+            // It ends: every number that is passed over is one that a record has.
             let mut all = std::iter::once(first).chain(further);
             all.find(|value| !self.set_aside.has_another(step.kind, rule, value, record)).unwrap_or_default()
         };

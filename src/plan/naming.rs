@@ -170,8 +170,7 @@ fn record_id<'a>(decided: &Decided<'a>, kind: Kind, record: u32) -> &'a str {
 }
 
 pub(super) fn object_name(decided: &Decided<'_>, kind: Kind, object: u32) -> String {
-    let rules = if kind == Kind::User { decided.user_rules } else { decided.group_rules };
-    name(decided, kind, Who::Object(kind, object), name_rule(rules))
+    name(decided, kind, Who::Object(kind, object), name_rule(decided.rules(kind)))
 }
 
 fn name(decided: &Decided<'_>, kind: Kind, who: Who, rule: Option<&Rule<'_>>) -> String {

@@ -16,6 +16,15 @@ pub(crate) enum RowHealth {
     Oversized,
 }
 
+impl RowHealth {
+    /// What is beyond its bound stays so: what came before the bound counts for nothing at all.
+    fn withdraw(&mut self) {
+        if *self == Self::Sound {
+            *self = Self::Withdrawn;
+        }
+    }
+}
+
 /// The attributes of a page's rows, kept within the bounds of one object.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BoundedTable {
@@ -223,12 +232,7 @@ impl UserRow<'_> {
     /// The row is bad: the object counts as seen (rule S1). What was said of it serves for nothing but to forbid that
     /// somebody else adopts the record that may be its own (rule M3).
     pub fn withdraw(&mut self) {
-        self.data(|row| {
-            // What is beyond its bound stays so: what came before the bound counts for nothing at all.
-            if row.health == RowHealth::Sound {
-                row.health = RowHealth::Withdrawn;
-            }
-        });
+        self.data(|row| row.health.withdraw());
     }
 }
 
@@ -428,12 +432,7 @@ impl GroupRow<'_> {
     /// The row is bad: the object counts as seen (rule S1). What was said of it serves for nothing but to forbid that
     /// somebody else adopts the record that may be its own (rule M3).
     pub fn withdraw(&mut self) {
-        self.data(|row| {
-            // What is beyond its bound stays so: what came before the bound counts for nothing at all.
-            if row.health == RowHealth::Sound {
-                row.health = RowHealth::Withdrawn;
-            }
-        });
+        self.data(|row| row.health.withdraw());
     }
 }
 
