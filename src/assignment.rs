@@ -46,6 +46,15 @@ impl AssignmentPage {
         self.principals.push(principal);
     }
 
+    /// Principals, and bytes of text.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let bytes = self.principals.iter().map(|principal| match principal {
+            Principal::External(id) => id.issuer.as_str().len() + id.value.as_str().len(),
+            Principal::Stored(id) => id.as_str().len(),
+        });
+        (self.principals.len(), bytes.sum())
+    }
+
     /// The principals of this page.
     pub fn principals(&self) -> &[Principal] {
         &self.principals
@@ -53,10 +62,10 @@ impl AssignmentPage {
 }
 
 macro_rules! forward_assignments {
-    ($generic:ident, $target:ty) => {
+    ([$($generics:tt)*] $target:ty) => {
         #[deny(clippy::missing_trait_methods)]
         #[async_trait]
-        impl<$generic: AssignmentSet + ?Sized> AssignmentSet for $target {
+        impl<$($generics)*> AssignmentSet for $target {
             async fn read_assignments(
                 &self,
                 at: Option<&PageToken>,
@@ -67,6 +76,8 @@ macro_rules! forward_assignments {
         }
     };
 }
-forward_assignments!(T, &T);
-forward_assignments!(T, Box<T>);
-forward_assignments!(T, Arc<T>);
+forward_assignments!([T: AssignmentSet + ?Sized] &T);
+forward_assignments!([T: AssignmentSet + ?Sized] Box<T>);
+forward_assignments!([T: AssignmentSet + ?Sized] Arc<T>);
+#[cfg(feature = "testing")]
+pub(crate) use forward_assignments;

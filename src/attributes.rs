@@ -57,6 +57,11 @@ impl AttributeTable {
         self.text.clear();
     }
 
+    /// Bytes of all values together.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows.len()
     }
@@ -109,6 +114,12 @@ impl AttributeTable {
     /// Whether any row has an unreadable attribute.
     pub(crate) fn has_unreadable(&self) -> bool {
         self.unreadable
+    }
+
+    /// Whether any row has a value of this attribute; linear in all values.
+    pub(crate) fn has_value_of(&self, name: &str) -> bool {
+        let number = self.find_name(name);
+        number.is_some_and(|number| self.cells.iter().any(|cell| cell.name == number))
     }
 
     /// Marks an attribute of the newest row as unreadable.

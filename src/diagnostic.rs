@@ -101,6 +101,13 @@ pub enum Diagnostic {
         /// The latest time told.
         latest: Timestamp,
     },
+    /// The map names an attribute for which the store has no place: it is neither compared nor written (rule X5).
+    NoPlace {
+        /// Of users or of groups.
+        kind: Kind,
+        /// The attribute.
+        attribute: String,
+    },
     /// An object that must be visible was not read, so that the read of its kind counts as partial (rule C6).
     CanaryMissing {
         /// A user or a group.
@@ -296,6 +303,9 @@ impl fmt::Display for Diagnostic {
             ),
             Self::ClockWentBack { latest } => {
                 write!(f, "an earlier run told a later time ({}): no period grows older until then", latest.0)
+            }
+            Self::NoPlace { kind, attribute } => {
+                write!(f, "the store has no place for {} of {kind}s: it is left out", Escaped(attribute))
             }
             Self::CanaryMissing { kind, anchor } => {
                 write!(f, "{kind} {anchor} must be visible and was not read: the read of {kind}s is taken for partial")

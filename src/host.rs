@@ -1,7 +1,8 @@
 //! What the host lends the engine while it runs: time, ears, and a way to stop.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -11,6 +12,9 @@ use async_trait::async_trait;
 
 use crate::apply::Outcome;
 use crate::model::Timestamp;
+
+/// A run that is under way, whatever adapters it speaks to.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Time, as the host has it. The core reads no clock, spawns nothing and has no randomness but for the keys of its hash tables (rules S3, X3).
 #[async_trait]
@@ -199,13 +203,15 @@ impl fmt::Debug for Host<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retry {
-    /// Tries of one operation in all. Default 3.
+    /// Tries of one operation in all. Default 3. A call that fails after it has done some of its writes counts for none of the
+    /// others, which may not have been sent at all.
     pub attempts: u32,
     /// Wait before the second try; doubled for each further one. Default 200 ms.
     pub first_wait: Duration,
     /// Longest wait, also where the other side asks for more. Default 5 minutes.
     pub longest_wait: Duration,
-    /// Most retries in a run; none: the larger of 10 and 1 % of the operations.
+    /// Most retries in a run, each of one operation, or of one call that failed as a whole; none: the larger of 10 and 1 % of
+    /// the operations.
     pub budget: Option<u32>,
 }
 

@@ -153,6 +153,7 @@
 //! |---|---|---|
 //! | `ldif` | `adapter::ldif`: a source that reads directory exports (RFC 2849) | base64 |
 //! | `sqlite` | `adapter::sqlite`: a store and an assignment set in one file | rusqlite, SQLite compiled in |
+//! | `tracing` | spans and events for reads, steps, writes, retries and limits; no values | tracing |
 //! | `testing` | `testing`: faults on order, generated directories, conformance suites for adapters of one's own | nothing |
 //!
 //! None is on by default, and features only add.
@@ -186,6 +187,7 @@ mod mapping;
 mod options;
 mod run;
 mod schedule;
+mod trace;
 
 mod read;
 mod snapshot;

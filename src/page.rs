@@ -50,6 +50,11 @@ impl TextColumn {
         &self.text.as_bytes()[span.0..span.1]
     }
 
+    /// Bytes of all texts together.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|i| self.at(i))
     }

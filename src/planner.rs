@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::adopt::adopt;
 use crate::approved::Approved;
+use crate::attributes::AttributeTable;
 use crate::diagnostic::Diagnostic;
 use crate::diff::{Draft, diff};
 use crate::evidence::Evidence;
@@ -14,6 +15,7 @@ use crate::graph::Graph;
 use crate::guard::{Judgement, Measured, judge, set_limits};
 use crate::id::{Issuer, SourceAnchor};
 use crate::links::Links;
+use crate::mapping::AttributeMap;
 use crate::members::{diff_members, spare_protected};
 use crate::model::{Completeness, Kind, Origin};
 use crate::object::{Objects, ProtectedRecords};
@@ -21,9 +23,10 @@ use crate::options::{Deprovision, Extent, Options};
 use crate::plan::{Decided, Plan, build};
 use crate::run::{Memory, Misfit, Run, RunState, Seen};
 use crate::scope::{Scope, questions};
-use crate::snapshot::{Assignments, LimitExceeded, NONE, SourceSnapshot, StoreSnapshot, within};
+use crate::snapshot::{Assignments, LimitExceeded, NONE, SourceData, SourceSnapshot, StoreSnapshot, within};
 use crate::source::SourceIdentity;
-use crate::store::{Activation, Adoption};
+use crate::store::{Activation, Adoption, StoreCapabilities};
+use crate::trace::{self, Step};
 use crate::value::Rules;
 
 /// Why there is no plan.
@@ -91,6 +94,14 @@ pub enum PlanError {
     /// An option names an attribute that the attribute map does not write.
     #[error("soft match names {}, which is no target of the attribute map of {kind}s", crate::Escaped(.attribute))]
     Unmapped {
+        /// A user or a group.
+        kind: Kind,
+        /// The attribute.
+        attribute: String,
+    },
+    /// The attribute map requires what the store has no place for (rules A3, X5).
+    #[error("the attribute map of {kind}s requires {}, for which the store has no place", crate::Escaped(.attribute))]
+    NoPlace {
         /// A user or a group.
         kind: Kind,
         /// The attribute.
@@ -165,8 +176,11 @@ pub fn plan(
     let mut links = Links::new(&source.0, &store.0, &issuer);
     let mut diagnostics = memory.diagnostics(was_synced(&links));
     diagnostics.extend(missing_canaries(&mut links, options));
-    let graph = Graph::new(&links, options);
-    let mut scope = scope(&graph, assignments, &issuer, options);
+    let (graph, mut scope) = trace::step(Step::Scope, || {
+        let graph = Graph::new(&links, options);
+        let scope = scope(&graph, assignments, &issuer, options);
+        (graph, scope)
+    });
     scope.diagnostics.append(&mut diagnostics);
     check_empty(&graph, &scope, assignments, options)?;
     let evidence = Evidence::new(Arc::clone(&source.0), &graph, &scope, options.nesting);
@@ -250,8 +264,9 @@ pub(crate) fn decide(
     let How { issuer, run, origin, evidence } = how;
     let links = graph.links;
     let protected = ProtectedRecords::new(graph, options);
-    let mut users = Objects::new(Kind::User, graph, scope, options, &protected, &memory);
-    let mut groups = Objects::new(Kind::Group, graph, scope, options, &protected, &memory);
+    let objects = |kind| Objects::new(kind, graph, scope, options, &protected, &memory);
+    let (mut users, mut groups) =
+        trace::step(Step::Correlate, || (objects(Kind::User), objects(Kind::Group)));
     let (source, stored) = (links.source, links.store);
     let store = &stored.capabilities;
     let user_rules =
@@ -265,6 +280,7 @@ pub(crate) fn decide(
     );
     let mut draft = Draft { diagnostics: scope.diagnostics.clone(), ..Draft::default() };
     if origin == Origin::Synced {
+        draft.diagnostics.extend(without_place(options, source, store));
         if options.extent != Extent::ProvenRemovals {
             for (objects, rules) in [(&mut users, &user_rules), (&mut groups, &group_rules)] {
                 adopt(objects, graph, rules, &protected, (options, &memory), &mut draft.diagnostics);
@@ -272,14 +288,16 @@ pub(crate) fn decide(
         }
         spare_protected(&mut draft, links, &mut groups, &protected);
     }
-    // A sign-in reads no group: there is none to be compared.
-    diff(&mut draft, graph, &users, options, &user_rules, &memory);
-    diff(&mut draft, graph, &groups, options, &group_rules, &memory);
-    if origin == Origin::Synced {
-        diff_members(&mut draft, graph, &groups, &users, &protected, options)?;
-    } else {
+    trace::step(Step::Diff, || {
+        // A sign-in reads no group: there is none to be compared.
+        diff(&mut draft, graph, &users, options, &user_rules, &memory);
+        diff(&mut draft, graph, &groups, options, &group_rules, &memory);
+        if origin == Origin::Synced {
+            return diff_members(&mut draft, graph, &groups, &users, &protected, options);
+        }
         sign_in_only(&mut draft);
-    }
+        Ok(())
+    })?;
     within(draft.steps.len(), options.limits.operations, "operations in the plan")?;
     let measured = Measured {
         links,
@@ -299,6 +317,7 @@ pub(crate) fn decide(
         // One user, asked for by himself: nothing to be measured against.
         Origin::Jit => Judgement::default(),
     };
+    trace::verdicts(&judgement);
     let seen = Seen {
         extent: options.extent,
         pending: users.pending.iter().chain(&groups.pending).cloned().collect(),
@@ -308,7 +327,7 @@ pub(crate) fn decide(
         done: BTreeMap::new(),
         window: options.guards.window.map(|window| window.period),
     };
-    Ok(build(Decided {
+    let decided = Decided {
         links,
         users: &users,
         groups: &groups,
@@ -325,7 +344,10 @@ pub(crate) fn decide(
         seen,
         counted: set_limits(&options.guards),
         evidence,
-    }))
+    };
+    let plan = trace::step(Step::Plan, || build(decided));
+    trace::planned(&plan);
+    Ok(plan)
 }
 
 /// A sign-in changes no origin (rule J1): only a reconcile adopts.
@@ -367,6 +389,25 @@ pub(crate) fn issuer(source: &SourceSnapshot, options: &Options) -> Issuer {
     options.issuer.clone().unwrap_or_else(|| source.0.identity.clone())
 }
 
+/// What the maps name, the source has, and the store has no place for (rule X5). It is left out rather than refused: default maps
+/// serve all stores. Where nobody has it, nothing is left out.
+fn without_place(options: &Options, source: &SourceData, store: &StoreCapabilities) -> Vec<Diagnostic> {
+    let of = |kind, map: &AttributeMap, table: &AttributeTable| -> Vec<Diagnostic> {
+        let absent = map.iter().filter(|(target, _)| store.schema(kind, target).absent);
+        let shown = absent.filter(|(_, mapping)| {
+            mapping.template.placeholders().any(|name| table.has_value_of(name))
+                // A constant is everybody's.
+                || (mapping.template.placeholders().next().is_none() && table.rows() > 0)
+        });
+        shown.map(|(target, _)| Diagnostic::NoPlace { kind, attribute: target.to_owned() }).collect()
+    };
+    [
+        of(Kind::User, &options.user_map, &source.user_attributes),
+        of(Kind::Group, &options.group_map, &source.group_attributes),
+    ]
+    .concat()
+}
+
 fn scope(graph: &Graph<'_>, assignments: &Assignments, issuer: &Issuer, options: &Options) -> Scope {
     let mut scope = Scope::new(graph, assignments, issuer, &options.leaves);
     if options.extent == Extent::ProvenRemovals {
@@ -374,6 +415,19 @@ fn scope(graph: &Graph<'_>, assignments: &Assignments, issuer: &Issuer, options:
         scope.provable = false;
     }
     scope
+}
+
+/// Rule X5: whoever cannot be without a value can, where the store has no place for it, only be without a record.
+pub(crate) fn check_required(
+    kind: Kind,
+    map: &AttributeMap,
+    store: &StoreCapabilities,
+) -> Result<(), PlanError> {
+    let missed = map.iter().find(|(target, mapping)| mapping.required && store.schema(kind, target).absent);
+    match missed {
+        Some((target, _)) => Err(PlanError::NoPlace { kind, attribute: target.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// Rule X5: what the store cannot do is refused before anything is planned.
@@ -386,7 +440,11 @@ pub(crate) fn check_options(store: &StoreSnapshot, options: &Options) -> Result<
         if !named.is_empty() && store.0.capabilities.adoption == Adoption::Unsupported {
             return Err(PlanError::CannotAdopt);
         }
-        let is_mapped = |attribute: &&String| map.iter().any(|(target, _)| target == attribute.as_str());
+        check_required(kind, map, &store.0.capabilities)?;
+        let is_mapped = |attribute: &&String| {
+            map.iter().any(|(target, _)| target == attribute.as_str())
+                && !store.0.capabilities.schema(kind, attribute).absent
+        };
         if let Some(attribute) = named.iter().find(|attribute| !is_mapped(attribute)) {
             return Err(PlanError::Unmapped { kind, attribute: attribute.clone() });
         }

@@ -20,6 +20,7 @@ use crate::snapshot::{
 };
 use crate::source::{Asked, DirectorySource, Generation, GroupPage, Read, Select, UserPage};
 use crate::store::{IdentityStore, MemberPage, Members, StoreSelect, StoredGroupPage, StoredUserPage};
+use crate::trace;
 
 /// Why a side could not be read. There is no plan then (rule C1).
 #[derive(Debug, Error)]
@@ -85,23 +86,44 @@ pub(crate) struct Pages<'h> {
     most: usize,
     attempt: u32,
     rows: usize,
+    trace: trace::Read,
 }
 
 impl<'h> Pages<'h> {
     pub(crate) fn new(what: &'static str, options: &Options, host: &'h Host<'h>) -> Self {
         let most = options.limits.pages;
         host.reads(what);
-        Self { what, host, at: None, seen: BTreeSet::new(), left: most, most, attempt: 1, rows: 0 }
+        Self {
+            what,
+            host,
+            at: None,
+            seen: BTreeSet::new(),
+            left: most,
+            most,
+            attempt: 1,
+            rows: 0,
+            trace: trace::Read::start(what),
+        }
     }
 
     /// Whether the read is over; `Err` if it can never be.
-    pub(crate) async fn end(&mut self, end: PageEnd, rows: usize) -> Result<Option<Completeness>, ReadError> {
+    ///
+    /// The page had so many rows and so many bytes of text.
+    pub(crate) async fn end(
+        &mut self,
+        end: PageEnd,
+        (rows, bytes): (usize, usize),
+    ) -> Result<Option<Completeness>, ReadError> {
+        self.trace.page(rows, bytes);
         self.rows += rows;
         self.attempt = 1;
         self.host.tell(Event::Read { what: self.what, rows: self.rows });
         self.host.give_way().await;
         match end {
-            PageEnd::Last(completeness) => Ok(Some(completeness)),
+            PageEnd::Last(completeness) => {
+                self.trace.end(completeness.is_complete());
+                Ok(Some(completeness))
+            }
             PageEnd::More(token) => {
                 if !self.seen.insert(token.clone()) {
                     return Err(ReadError::RepeatedPage { what: self.what });
@@ -125,17 +147,21 @@ impl<'h> Pages<'h> {
         match self.host.clock() {
             Some(timer) if error.is_transient() && self.attempt < retry.attempts => {
                 self.attempt += 1;
+                self.trace.again(self.attempt, error.kind());
                 timer.sleep(retry.wait(self.attempt, error.wait(), timer.jitter())).await;
                 Ok(())
             }
-            _ => Err(ReadError::Adapter { what: self.what, source: error }),
+            _ => {
+                self.trace.failed(error.kind());
+                Err(ReadError::Adapter { what: self.what, source: error })
+            }
         }
     }
 }
 
 /// Reads all assignments.
-pub(crate) async fn read_assignments<A: AssignmentSet + ?Sized>(
-    set: &A,
+pub(crate) async fn read_assignments(
+    set: &dyn AssignmentSet,
     options: &Options,
     host: &Host<'_>,
 ) -> Result<Assignments, ReadError> {
@@ -148,7 +174,7 @@ pub(crate) async fn read_assignments<A: AssignmentSet + ?Sized>(
             Ok(end) => {
                 within(principals.len() + page.principals().len(), options.limits.objects, "assignments")?;
                 principals.extend_from_slice(page.principals());
-                if let Some(read) = pages.end(end, page.principals().len()).await? {
+                if let Some(read) = pages.end(end, page.size()).await? {
                     return Ok(Assignments { read, principals });
                 }
             }
@@ -158,8 +184,8 @@ pub(crate) async fn read_assignments<A: AssignmentSet + ?Sized>(
 }
 
 /// Reads the whole store.
-pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
-    store: &S,
+pub(crate) async fn read_store(
+    store: &dyn IdentityStore,
     issuer: &Issuer,
     options: &Options,
     host: &Host<'_>,
@@ -175,7 +201,7 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
         match store.read_users(StoreSelect::All, pages.at.as_ref(), &mut page).await {
             Ok(end) => {
                 builder.users(&page)?;
-                if let Some(end) = pages.end(end, page.len()).await? {
+                if let Some(end) = pages.end(end, page.size()).await? {
                     break end;
                 }
             }
@@ -189,7 +215,7 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
         match store.read_groups(StoreSelect::All, pages.at.as_ref(), &mut page).await {
             Ok(end) => {
                 builder.groups(&page)?;
-                if let Some(end) = pages.end(end, page.len()).await? {
+                if let Some(end) = pages.end(end, page.size()).await? {
                     break end;
                 }
             }
@@ -217,7 +243,7 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
                             total += page.0.len();
                             within(total, options.limits.edges, "memberships in the store")?;
                             list.extend(&page);
-                            if let Some(end) = pages.end(end, 1).await? {
+                            if let Some(end) = pages.end(end, (1, page.0.text_bytes())).await? {
                                 if !end.is_complete() {
                                     read = end;
                                 }
@@ -238,8 +264,8 @@ pub(crate) async fn read_store<S: IdentityStore + ?Sized>(
 
 /// Reads the directory: only what is assigned, below that, or linked, where the source can select by anchor; all of it
 /// where it cannot. Both give the same operations.
-pub(crate) async fn read_source<D: DirectorySource + ?Sized>(
-    source: &D,
+pub(crate) async fn read_source(
+    source: &dyn DirectorySource,
     assignments: &Assignments,
     linked: &[(SourceAnchor, Kind)],
     issuer: &Issuer,
@@ -321,8 +347,8 @@ pub(crate) async fn read_source<D: DirectorySource + ?Sized>(
     Ok(builder.finish())
 }
 
-async fn read_generation<D: DirectorySource + ?Sized>(
-    source: &D,
+async fn read_generation(
+    source: &dyn DirectorySource,
     options: &Options,
     host: &Host<'_>,
 ) -> Result<Option<Generation>, ReadError> {
@@ -337,8 +363,8 @@ async fn read_generation<D: DirectorySource + ?Sized>(
 
 /// Reads some anchors of one kind, in batches that the source can take.
 #[expect(clippy::too_many_arguments, reason = "a step of `read_source` that needs most of what it has")]
-async fn select<D: DirectorySource + ?Sized>(
-    source: &D,
+async fn select(
+    source: &dyn DirectorySource,
     builder: &mut SourceSnapshotBuilder,
     kind: Kind,
     anchors: &BTreeSet<SourceAnchor>,
@@ -360,8 +386,8 @@ async fn select<D: DirectorySource + ?Sized>(
     Ok(())
 }
 
-pub(crate) async fn read_users<D: DirectorySource + ?Sized>(
-    source: &D,
+pub(crate) async fn read_users(
+    source: &dyn DirectorySource,
     builder: &mut SourceSnapshotBuilder,
     select: Select<'_>,
     options: &Options,
@@ -374,7 +400,7 @@ pub(crate) async fn read_users<D: DirectorySource + ?Sized>(
         match source.read_users(Read::new(select, pages.at.as_ref()), &mut page).await {
             Ok(end) => {
                 builder.users(&page)?;
-                if let Some(end) = pages.end(end, page.len()).await? {
+                if let Some(end) = pages.end(end, page.size()).await? {
                     return Ok(end);
                 }
             }
@@ -383,8 +409,8 @@ pub(crate) async fn read_users<D: DirectorySource + ?Sized>(
     }
 }
 
-async fn read_groups<D: DirectorySource + ?Sized>(
-    source: &D,
+async fn read_groups(
+    source: &dyn DirectorySource,
     builder: &mut SourceSnapshotBuilder,
     select: Select<'_>,
     options: &Options,
@@ -397,7 +423,7 @@ async fn read_groups<D: DirectorySource + ?Sized>(
         match source.read_groups(Read::new(select, pages.at.as_ref()), &mut page).await {
             Ok(end) => {
                 builder.groups(&page)?;
-                if let Some(end) = pages.end(end, page.len()).await? {
+                if let Some(end) = pages.end(end, page.size()).await? {
                     return Ok(end);
                 }
             }
@@ -407,8 +433,8 @@ async fn read_groups<D: DirectorySource + ?Sized>(
 }
 
 /// Asks the source about anchors, in batches (rule C3).
-pub(crate) async fn ask<D: DirectorySource + ?Sized>(
-    source: &D,
+pub(crate) async fn ask(
+    source: &dyn DirectorySource,
     snapshot: SourceSnapshot,
     anchors: &[SourceAnchor],
     options: &Options,

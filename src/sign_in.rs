@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::apply::{ApplyOptions, ApplyReport, apply};
 use crate::graph::{Class, Graph};
-use crate::host::{Host, Reading};
+use crate::host::{Boxed, Host, Reading};
 use crate::id::{ExternalId, SourceAnchor, StoreId};
 use crate::links::Links;
 use crate::model::{AccountState, Completeness, Kind, Origin};
 use crate::options::{Deprovision, Extent, Options, UserGrace};
 use crate::plan::Plan;
-use crate::planner::{How, begin, decide};
+use crate::planner::{How, begin, check_required, decide};
 use crate::read::{Pages, ReadError, ask, in_time, read_users};
 use crate::reconcile::ReconcileError;
 use crate::run::Run;
@@ -18,6 +18,7 @@ use crate::scope::Scope;
 use crate::snapshot::{SourceSnapshot, StoreSnapshot, StoreSnapshotBuilder};
 use crate::source::{DirectorySource, Select};
 use crate::store::{Activation, IdentityStore, StoreSelect, StoredUserPage};
+use crate::trace::{self, Step};
 use crate::value::Rules;
 
 /// What came of a sign-in.
@@ -44,7 +45,8 @@ pub struct SignIn {
 ///
 /// # Errors
 ///
-/// A side could not be read, or the plan does not fit the store. Failures of the writes are in the report.
+/// A side could not be read, or the plan does not fit the store, as where the map requires what the store has no place for
+/// ([`PlanError::NoPlace`](crate::PlanError::NoPlace)). Failures of the writes are in the report.
 pub async fn sign_in<D, S>(
     directory: &D,
     store: &S,
@@ -57,8 +59,32 @@ where
     D: DirectorySource + ?Sized,
     S: IdentityStore + ?Sized,
 {
+    boxed(&directory, &store, anchor, options, run, host).await
+}
+
+/// Compiled with this crate, as the read of a reconcile is.
+fn boxed<'a>(
+    directory: &'a dyn DirectorySource,
+    store: &'a dyn IdentityStore,
+    anchor: &'a SourceAnchor,
+    options: &'a Options,
+    run: &'a Run,
+    host: &'a Host<'_>,
+) -> Boxed<'a, Result<SignIn, ReconcileError>> {
+    Box::pin(trace::within(Step::SignIn, look_after(directory, store, anchor, options, run, host)))
+}
+
+async fn look_after(
+    directory: &dyn DirectorySource,
+    store: &dyn IdentityStore,
+    anchor: &SourceAnchor,
+    options: &Options,
+    run: &Run,
+    host: &Host<'_>,
+) -> Result<SignIn, ReconcileError> {
     let issuer = options.issuer.clone().unwrap_or_else(|| directory.identity());
     let capabilities = store.capabilities();
+    check_required(Kind::User, &options.user_map, &capabilities)?;
     let mut options = options.clone();
     let off = match capabilities.activation {
         Activation::Supported => Deprovision::Deactivate,
@@ -77,7 +103,7 @@ where
         let stored = read_records(store, &source, &link, options, &host).await?;
         Ok((source, stored))
     });
-    let (source, stored) = read.await?;
+    let (source, stored) = trace::within(Step::Snapshot, read).await?;
     let memory = begin(run, &issuer, &stored, &source.0.identity)?.idle(run);
     let links = Links::new(&source.0, &stored.0, &issuer);
     let graph = Graph::new(&links, options);
@@ -106,8 +132,8 @@ where
 }
 
 /// The one user as the directory knows it now.
-async fn read_one<D: DirectorySource + ?Sized>(
-    directory: &D,
+async fn read_one(
+    directory: &dyn DirectorySource,
     anchor: &SourceAnchor,
     options: &Options,
     host: &Host<'_>,
@@ -128,8 +154,8 @@ async fn read_one<D: DirectorySource + ?Sized>(
 }
 
 /// The user's record, and whoever has a unique value that it shall have.
-async fn read_records<S: IdentityStore + ?Sized>(
-    store: &S,
+async fn read_records(
+    store: &dyn IdentityStore,
     source: &SourceSnapshot,
     link: &ExternalId,
     options: &Options,
@@ -155,8 +181,8 @@ async fn read_records<S: IdentityStore + ?Sized>(
     Ok(builder.finish(Completeness::Complete))
 }
 
-async fn read_selected<S: IdentityStore + ?Sized>(
-    store: &S,
+async fn read_selected(
+    store: &dyn IdentityStore,
     builder: &mut StoreSnapshotBuilder,
     select: StoreSelect<'_>,
     options: &Options,
@@ -170,7 +196,7 @@ async fn read_selected<S: IdentityStore + ?Sized>(
         match store.read_users(select, pages.at.as_ref(), &mut page).await {
             Ok(end) => {
                 builder.users(&page)?;
-                match pages.end(end, page.len()).await? {
+                match pages.end(end, page.size()).await? {
                     Some(Completeness::Complete) => return Ok(()),
                     Some(Completeness::Partial { reason }) => {
                         let source = crate::StoreError::new(crate::ErrorKind::Permanent, reason);
@@ -185,8 +211,8 @@ async fn read_selected<S: IdentityStore + ?Sized>(
 }
 
 /// The one record that carries the link, and whether it is active.
-async fn find_record<S: IdentityStore + ?Sized>(
-    store: &S,
+async fn find_record(
+    store: &dyn IdentityStore,
     link: &ExternalId,
     options: &Options,
     host: &Host<'_>,

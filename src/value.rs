@@ -82,8 +82,8 @@ impl<'a> Rules<'a> {
         source_names: &AttributeTable,
         stored_names: &AttributeTable,
     ) -> Self {
-        let rules = map.iter().map(|(target, mapping)| {
-            let schema = store.schema(kind, target);
+        let places = map.iter().map(|(target, mapping)| (target, mapping, store.schema(kind, target)));
+        let rules = places.filter(|(.., schema)| !schema.absent).map(|(target, mapping, schema)| {
             let parts = mapping.template.segments().iter().map(|segment| match segment {
                 Segment::Literal(text) => Part::Literal(text),
                 Segment::Placeholder(name) => Part::Source(source_names.find_name(name)),

@@ -11,13 +11,14 @@ use thiserror::Error;
 
 use crate::diff::Cause;
 use crate::error::{ErrorKind, StoreError};
-use crate::host::{Event, Host, Retry};
+use crate::host::{Boxed, Event, Host, Retry};
 use crate::id::{Issuer, SourceAnchor, StoreId, Version};
 use crate::model::Kind;
 use crate::options::Protected;
 use crate::plan::{Op, Plan, PlannedAct};
 use crate::run::{Left, RunState};
-use crate::store::IdentityStore;
+use crate::store::{IdentityStore, StoreCapabilities};
+use crate::trace::{self, Step};
 use send::{Prepared, Sender};
 
 /// How a plan is applied.
@@ -28,7 +29,8 @@ pub struct ApplyOptions {
     pub issuer: Option<Issuer>,
     /// How to try again.
     pub retry: Retry,
-    /// Apply stops when more than this percentage of the operations tried so far failed, … Default 40.
+    /// Apply stops when more than this percentage of the operations tried so far failed, … Default 40. What failed because the
+    /// store is full does not count.
     pub failure_percent: u32,
     /// … once so many were tried. Default 50.
     pub failure_floor: u32,
@@ -197,6 +199,27 @@ pub async fn apply<S: IdentityStore + ?Sized>(
     if plan.run.is_paused() && !plan.by_sign_in {
         return Err(ApplyError::Paused);
     }
+    Ok(boxed(plan, &store, capabilities, options, host).await)
+}
+
+/// With a trait object: compiled with this crate, and not anew for each host and each of its stores.
+fn boxed<'a>(
+    plan: &'a Plan,
+    store: &'a dyn IdentityStore,
+    capabilities: StoreCapabilities,
+    options: &'a ApplyOptions,
+    host: &'a Host<'_>,
+) -> Boxed<'a, ApplyReport> {
+    Box::pin(trace::within(Step::Apply, write_all(plan, store, capabilities, options, host)))
+}
+
+async fn write_all(
+    plan: &Plan,
+    store: &dyn IdentityStore,
+    capabilities: StoreCapabilities,
+    options: &ApplyOptions,
+    host: &Host<'_>,
+) -> ApplyReport {
     host.tell(Event::Started { operations: plan.operations.len() });
     let budget = options.retry.budget.unwrap_or_else(|| 10.max(plan.operations.len() as u32 / 100));
     let mut sender = Sender::new(plan, store, capabilities, options.retry, budget, *host);
@@ -225,8 +248,9 @@ pub async fn apply<S: IdentityStore + ?Sized>(
         None => plan.run.clone(),
     };
     let report = ApplyReport { outcomes, stopped: applier.stopped, run, left };
+    trace::applied(&report);
     host.tell(Event::Finished { applied: report.applied() });
-    Ok(report)
+    report
 }
 
 /// Whether the store may have done it, whatever it answered.
@@ -297,11 +321,7 @@ impl<'p> Applier<'p> {
     }
 
     /// The next operations that do not wait for each other, and where the one after them stands.
-    fn next_batch<S: IdentityStore + ?Sized>(
-        &mut self,
-        from: usize,
-        sender: &Sender<'_, S>,
-    ) -> (Vec<Prepared>, usize) {
+    fn next_batch(&mut self, from: usize, sender: &Sender<'_>) -> (Vec<Prepared>, usize) {
         let room = sender.capabilities.batch.max(1);
         let mut batch: Vec<Prepared> = Vec::new();
         let mut touched: Vec<u32> = Vec::new();
@@ -355,12 +375,7 @@ impl<'p> Applier<'p> {
         members.iter().copied().chain(subject).filter_map(|subject| self.creates.get(&subject).copied())
     }
 
-    fn prepare<S: IdentityStore + ?Sized>(
-        &mut self,
-        at: usize,
-        op: &Op,
-        sender: &Sender<'_, S>,
-    ) -> Result<Vec<Prepared>, Outcome> {
+    fn prepare(&mut self, at: usize, op: &Op, sender: &Sender<'_>) -> Result<Vec<Prepared>, Outcome> {
         let failed = |before: usize| !matches!(self.outcomes.get(before), Some(Some(Outcome::Applied)));
         if let Some(&because) = op.after.iter().find(|&&before| failed(before as usize)) {
             return Err(Outcome::Skipped { because: because as usize });
@@ -476,8 +491,11 @@ impl<'p> Applier<'p> {
         for at in self.told..end {
             if let Some(outcome) = &self.outcomes[at] {
                 host.tell(Event::Outcome { operation: at, outcome });
+                trace::outcome(self.plan, at, outcome);
                 match outcome {
                     Outcome::Applied => self.tried += 1,
+                    // A full store says nothing about what else would fail: revocations make room.
+                    Outcome::Failed(error) if error.kind() == ErrorKind::QuotaExceeded => {}
                     Outcome::Failed(_) | Outcome::Unknown => {
                         self.tried += 1;
                         self.failed += 1;

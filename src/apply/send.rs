@@ -13,6 +13,7 @@ use crate::store::{
     Concurrency, IdentityStore, Members, StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage,
     Write, WriteBatch,
 };
+use crate::trace::{self, Step};
 use crate::version::{CONTENT_HASH, version_of};
 
 use super::Outcome;
@@ -38,6 +39,9 @@ pub(super) struct Done {
 
 type Sent = (Prepared, Result<Done, Outcome>);
 
+/// Users and groups that were looked up.
+type Looked = (Result<StoreSnapshot, StoreError>, Result<StoreSnapshot, StoreError>);
+
 /// A write without an outcome yet.
 struct Open {
     write: Prepared,
@@ -45,19 +49,19 @@ struct Open {
     sent: bool,
 }
 
-pub(super) struct Sender<'a, S: IdentityStore + ?Sized> {
+pub(super) struct Sender<'a> {
     plan: &'a Plan,
-    store: &'a S,
+    store: &'a dyn IdentityStore,
     pub(super) capabilities: StoreCapabilities,
     retry: Retry,
     budget: u32,
     host: Host<'a>,
 }
 
-impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
+impl<'a> Sender<'a> {
     pub(super) fn new(
         plan: &'a Plan,
-        store: &'a S,
+        store: &'a dyn IdentityStore,
         capabilities: StoreCapabilities,
         retry: Retry,
         budget: u32,
@@ -103,11 +107,10 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
         let mut attempt = 1;
         while !open.is_empty() {
             let (ready, mut known) = self.check(std::mem::take(&mut open), attempt).await;
-            let results = self.once(&ready).await;
-            for (tried, result) in ready.into_iter().zip(results) {
-                let verdict = self.judge(&tried, result, attempt).await;
-                known.push((Open { sent: true, ..tried }, verdict));
-            }
+            let (answers, failed) = self.once(&ready).await;
+            let has_come_further =
+                failed.is_some() && answers.iter().any(|answer| matches!(answer, Some(Ok(_))));
+            known.extend(self.judge_all(ready, answers, failed, attempt).await);
             let mut wait = None;
             for (tried, verdict) in known {
                 match verdict {
@@ -119,10 +122,12 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
                     }
                 }
             }
-            attempt += 1;
+            // What a call has come through with is no try that failed; those that come to nothing are counted, and the budget ends
+            // the others.
+            attempt += u32::from(!has_come_further);
             if !open.is_empty() {
                 if let Some(timer) = self.host.clock() {
-                    timer.sleep(self.retry.wait(attempt, wait, timer.jitter())).await;
+                    timer.sleep(self.retry.wait(attempt.max(2), wait, timer.jitter())).await;
                 }
             }
         }
@@ -136,14 +141,21 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
     async fn check(&mut self, open: Vec<Open>, attempt: u32) -> (Vec<Open>, Vec<(Open, Verdict)>) {
         let users = self.read_again(Kind::User, &open, attempt).await;
         let groups = self.read_again(Kind::Group, &open, attempt).await;
+        let made_users = self.look_up(Kind::User, &open, attempt).await;
+        let made_groups = self.look_up(Kind::Group, &open, attempt).await;
         let (mut ready, mut known) = (Vec::with_capacity(open.len()), Vec::new());
         for next in open {
-            let found = match self.plan.subject(next.write.subject).kind() {
-                Kind::User => &users,
-                Kind::Group => &groups,
+            let (found, made) = match self.plan.subject(next.write.subject).kind() {
+                Kind::User => (&users, &made_users),
+                Kind::Group => (&groups, &made_groups),
             };
             let verdict = match found {
-                _ if next.sent && self.is_create(&next.write) => self.look_up(&next.write, attempt).await,
+                _ if self.may_be_made(&next) => match made {
+                    Ok(made) => self.created(&next.write, &made.0).map(Verdict::Done),
+                    Err(unread) if unread.again => Some(Verdict::Again(unread.wait)),
+                    // Who cannot tell must not make a second one (rule X4).
+                    Err(_) => Some(Verdict::Out(Outcome::Unknown)),
+                },
                 _ if !self.is_read_again(&next.write) => None,
                 Ok(found) => self.compare(&next, &found.0),
                 Err(unread) => Some(unread.verdict()),
@@ -172,13 +184,13 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
         if ids.is_empty() {
             return Ok(StoreSnapshot::builder(self.capabilities.clone()).finish(Completeness::Complete));
         }
-        match read(self.store, kind, StoreSelect::Ids(&ids)).await {
-            Ok(found) => Ok(found),
-            Err(error) => {
-                let again = error.is_transient() && self.may_try_again(attempt);
-                Err(Unread { kind: error.kind(), wait: error.wait(), again })
-            }
-        }
+        let found = read(self.store, kind, StoreSelect::Ids(&ids)).await;
+        found.map_err(|error| self.unread(&error, attempt))
+    }
+
+    fn unread(&mut self, error: &StoreError, attempt: u32) -> Unread {
+        let again = error.is_transient() && self.may_try_again(attempt);
+        Unread { kind: error.kind(), wait: error.wait(), again }
     }
 
     /// Whether a record that was read again lets its write through (`None`), or what else comes of it.
@@ -202,22 +214,38 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
         Some(Verdict::Out(Outcome::Failed(error)))
     }
 
-    /// Looks up a create that was sent before; `None`: it is not there and may go out again. Who cannot tell must not make
-    /// a second one (rule X4).
-    async fn look_up(&mut self, write: &Prepared, attempt: u32) -> Option<Verdict> {
-        match self.read_created(write).await {
-            Ok(found) => found.map(Verdict::Done),
-            Err(error) if error.is_transient() && self.may_try_again(attempt) => {
-                Some(Verdict::Again(error.wait()))
-            }
-            Err(_) => Some(Verdict::Out(Outcome::Unknown)),
+    /// Whether a record may be there already: its create was sent before, or was in a call that failed.
+    fn may_be_made(&self, open: &Open) -> bool {
+        open.sent && self.is_create(&open.write)
+    }
+
+    async fn look_up(&mut self, kind: Kind, open: &[Open], attempt: u32) -> Result<StoreSnapshot, Unread> {
+        let sent = open.iter().filter(|open| self.may_be_made(open));
+        let found = self.read_all_created(kind, sent).await;
+        found.map_err(|error| self.unread(&error, attempt))
+    }
+
+    /// Reads what was made of these creates of a kind, by their links (rule X4). Nothing is read where there are none.
+    async fn read_all_created<'o>(
+        &self,
+        kind: Kind,
+        creates: impl Iterator<Item = &'o Open>,
+    ) -> Result<StoreSnapshot, StoreError> {
+        let of_kind = creates.filter(|open| self.plan.subject(open.write.subject).kind() == kind);
+        let links: Vec<ExternalId> = of_kind.map(|open| self.plan.external_id(open.write.subject)).collect();
+        if links.is_empty() {
+            return Ok(StoreSnapshot::builder(self.capabilities.clone()).finish(Completeness::Complete));
         }
+        read(self.store, kind, StoreSelect::ExternalIds(&links)).await
     }
 
     /// Takes one retry from the budget, where there is one (rule X3).
     fn may_try_again(&mut self, attempt: u32) -> bool {
         let may = attempt < self.retry.attempts && self.budget > 0 && self.host.clock().is_some();
         self.budget -= u32::from(may);
+        if may {
+            trace::retry(attempt + 1);
+        }
         may
     }
 
@@ -234,9 +262,10 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
         matches!(self.act(write), PlannedAct::Create { .. })
     }
 
-    async fn once(&self, open: &[Open]) -> Vec<Option<Result<Done, StoreError>>> {
+    /// One call: the answers of the items, and why the call failed, where it did. That stands for all that have no answer.
+    async fn once(&self, open: &[Open]) -> (Vec<Option<Result<Done, StoreError>>>, Option<StoreError>) {
         if open.is_empty() {
-            return Vec::new();
+            return (Vec::new(), None);
         }
         let links: Vec<ExternalId> =
             open.iter().map(|open| self.plan.external_id(open.write.subject)).collect();
@@ -271,36 +300,71 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
                 PlannedAct::RemoveMembers(_) => Write::RemoveMembers { id, version, members: &write.members },
             });
         }
-        let result = self.store.write(&mut batch).await;
-        let failed = result.err();
-        batch
-            .into_answers()
-            .map(|answer| match (answer, &failed) {
-                (Some(Ok(written)), _) => Some(Ok(Done { id: written.id, version: written.version })),
-                (Some(Err(error)), _) => Some(Err(error)),
-                // The error stands for all that have no answer. That a whole call found nothing, a wrong address perhaps, does
-                // not show that any one record is gone.
-                (None, Some(error)) => {
-                    let kind = match error.kind() {
-                        ErrorKind::NotFound => ErrorKind::Permanent,
-                        kind => kind,
-                    };
-                    let mut same = StoreError::new(kind, error.to_string());
-                    if let Some(wait) = error.wait() {
-                        same = same.retry_after(wait);
-                    }
-                    Some(Err(same))
-                }
-                (None, None) => None,
-            })
-            .collect()
+        let result = trace::within(Step::Write, self.store.write(&mut batch)).await;
+        let answers = batch.into_answers().map(|answer| {
+            answer.map(|answer| answer.map(|written| Done { id: written.id, version: written.version }))
+        });
+        (answers.collect(), result.err())
     }
 
+    /// What comes of the writes of one call. A call that fails is one failure, however many of them it leaves without an answer:
+    /// most were never sent.
+    async fn judge_all(
+        &mut self,
+        tried: Vec<Open>,
+        answers: Vec<Option<Result<Done, StoreError>>>,
+        failed: Option<StoreError>,
+        attempt: u32,
+    ) -> Vec<(Open, Verdict)> {
+        let silent = || {
+            let pairs = tried.iter().zip(&answers);
+            pairs.filter(|(_, answer)| answer.is_none()).map(|(open, _)| open)
+        };
+        let failed = failed.filter(|_| silent().next().is_some());
+        let again = failed.as_ref().is_some_and(|error| error.is_transient()) && self.may_try_again(attempt);
+        let mut made = None;
+        if failed.as_ref().is_some_and(|error| error.is_transient() && !again) {
+            // Perhaps some were made before the error (rule X4).
+            let creates = || silent().filter(|open| self.is_create(&open.write));
+            let users = self.read_all_created(Kind::User, creates()).await;
+            made = Some((users, self.read_all_created(Kind::Group, creates()).await));
+        }
+        let mut known = Vec::with_capacity(tried.len());
+        for (open, answer) in tried.into_iter().zip(answers) {
+            let verdict = match (answer, &failed, &made) {
+                (None, Some(error), _) if again => Verdict::Again(error.wait()),
+                (None, Some(error), Some(made)) if self.is_create(&open.write) => {
+                    self.made_or_failed(&open.write, made, error)
+                }
+                (None, Some(error), _) => self.judge(&open, Some(Err(of_item(error))), None).await,
+                (answer, ..) => self.judge(&open, answer, Some(attempt)).await,
+            };
+            known.push((Open { sent: true, ..open }, verdict));
+        }
+        known
+    }
+
+    /// What comes of a create in a call that failed for the moment, and was looked up afterwards.
+    fn made_or_failed(&self, write: &Prepared, made: &Looked, error: &StoreError) -> Verdict {
+        let (users, groups) = made;
+        let found = match self.plan.subject(write.subject).kind() {
+            Kind::User => users,
+            Kind::Group => groups,
+        };
+        match found.as_ref().map(|found| self.created(write, &found.0)) {
+            Ok(Some(done)) => Verdict::Done(done),
+            Ok(None) => Verdict::Out(Outcome::Failed(of_item(error))),
+            // Nobody said no, and nobody can tell.
+            Err(_) => Verdict::Out(Outcome::Unknown),
+        }
+    }
+
+    /// What comes of a write that was answered so; it is tried again after try number `attempt`, where there is one.
     async fn judge(
         &mut self,
         Open { write, sent }: &Open,
         result: Option<Result<Done, StoreError>>,
-        attempt: u32,
+        attempt: Option<u32>,
     ) -> Verdict {
         let create = self.is_create(write);
         let error = match result {
@@ -321,7 +385,9 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
                     None => Verdict::Out(Outcome::Failed(error)),
                 }
             }
-            ErrorKind::Transient if self.may_try_again(attempt) => Verdict::Again(error.wait()),
+            ErrorKind::Transient if attempt.is_some_and(|attempt| self.may_try_again(attempt)) => {
+                Verdict::Again(error.wait())
+            }
             // Perhaps it was made before the error (rule X4).
             ErrorKind::Transient if create => self.find_created(write, Some(error)).await,
             _ => Verdict::Out(Outcome::Failed(error)),
@@ -343,14 +409,21 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
         let kind = self.plan.subject(write.subject).kind();
         let links = [self.plan.external_id(write.subject)];
         let found = read(self.store, kind, StoreSelect::ExternalIds(&links)).await?;
-        let issuer = found.0.issuer(&self.plan.issuer);
-        let ours = found.0.records(kind).iter().find(|record| {
-            found.0.links(record).any(|(by, anchor)| by == issuer && anchor == links[0].value.as_str())
+        Ok(self.created(write, &found.0))
+    }
+
+    /// The record that a create has made, where it is among these.
+    fn created(&self, write: &Prepared, found: &StoreData) -> Option<Done> {
+        let kind = self.plan.subject(write.subject).kind();
+        let link = self.plan.external_id(write.subject);
+        let issuer = found.issuer(&self.plan.issuer);
+        let ours = found.records(kind).iter().find(|record| {
+            found.links(record).any(|(by, anchor)| by == issuer && anchor == link.value.as_str())
         });
-        Ok(ours.map(|record| Done {
-            id: Some(StoreId::from(found.0.id(record))),
-            version: found.0.version(record).map(Version::from),
-        }))
+        ours.map(|record| Done {
+            id: Some(StoreId::from(found.id(record))),
+            version: found.version(record).map(Version::from),
+        })
     }
 
     async fn read_as_planned(&self, write: &Prepared) -> Option<Done> {
@@ -395,6 +468,20 @@ impl<'a, S: IdentityStore + ?Sized> Sender<'a, S> {
     }
 }
 
+/// The error of a write without an answer, in a call that failed. That a whole call found nothing, a wrong address perhaps, does not
+/// show that any one record is gone.
+fn of_item(error: &StoreError) -> StoreError {
+    let kind = match error.kind() {
+        ErrorKind::NotFound => ErrorKind::Permanent,
+        kind => kind,
+    };
+    let same = StoreError::new(kind, error.to_string());
+    match error.wait() {
+        Some(wait) => same.retry_after(wait),
+        None => same,
+    }
+}
+
 /// A record could not be read again: why, and whether that may be tried once more.
 struct Unread {
     kind: ErrorKind,
@@ -427,8 +514,8 @@ fn record_row(found: &StoreData, kind: Kind, id: &StoreId) -> Option<usize> {
     (row != NONE).then_some(row as usize)
 }
 
-async fn read<S: IdentityStore + ?Sized>(
-    store: &S,
+async fn read(
+    store: &dyn IdentityStore,
     kind: Kind,
     select: StoreSelect<'_>,
 ) -> Result<StoreSnapshot, StoreError> {
@@ -438,9 +525,9 @@ async fn read<S: IdentityStore + ?Sized>(
 }
 
 /// Reads what a selection names. A selection is small: its pages are counted, not its rows.
-async fn read_into<S: IdentityStore + ?Sized>(
+async fn read_into(
     builder: &mut crate::snapshot::StoreSnapshotBuilder,
-    store: &S,
+    store: &dyn IdentityStore,
     kind: Kind,
     select: StoreSelect<'_>,
 ) -> Result<(), StoreError> {

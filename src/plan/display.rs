@@ -236,9 +236,7 @@ impl Operation<'_> {
     }
 
     fn value(&self, f: &mut fmt::Formatter<'_>, kind: Kind, name: &str, value: &str) -> fmt::Result {
-        let sensitive =
-            !self.plan.sensitive.is_empty() && self.plan.sensitive.contains(&(kind, name.to_owned()));
-        if sensitive {
+        if self.plan.is_sensitive(kind, name) {
             write!(f, "[redacted, {} bytes]", value.len())
         } else {
             write!(f, "{}", Escaped(value))

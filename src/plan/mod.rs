@@ -103,6 +103,23 @@ pub(crate) enum PlannedAct {
     RemoveMembers(Vec<u32>),
 }
 
+#[cfg(feature = "tracing")]
+impl PlannedAct {
+    /// What is done, without to whom.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Adopt => "adopt",
+            Self::Create { .. } => "create",
+            Self::Update { .. } => "update",
+            Self::Deactivate => "deactivate",
+            Self::Reactivate => "reactivate",
+            Self::Delete => "delete",
+            Self::AddMembers(_) => "add members",
+            Self::RemoveMembers(_) => "remove members",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct HeldOp {
     pub(crate) op: Op,
@@ -468,6 +485,12 @@ impl Plan {
             member: blocked.member.map(|member| self.subject(member)),
             because: blocked.because,
         })
+    }
+
+    /// Whether the values of a target attribute are to be shown to nobody (rule S2). `Display` writes how long they are; JSON,
+    /// which is no text for people, holds them.
+    pub fn is_sensitive(&self, kind: Kind, attribute: &str) -> bool {
+        !self.sensitive.is_empty() && self.sensitive.contains(&(kind, attribute.to_owned()))
     }
 
     /// What a person should know.

@@ -212,11 +212,11 @@ impl<'a> Asked<'a> {
 }
 
 macro_rules! forward_source {
-    ($generic:ident, $target:ty) => {
+    ([$($generics:tt)*] $target:ty) => {
         // A forwarding impl that lacks a method would silently answer with its default.
         #[deny(clippy::missing_trait_methods)]
         #[async_trait]
-        impl<$generic: DirectorySource + ?Sized> DirectorySource for $target {
+        impl<$($generics)*> DirectorySource for $target {
             fn identity(&self) -> SourceIdentity {
                 (**self).identity()
             }
@@ -242,6 +242,8 @@ macro_rules! forward_source {
         }
     };
 }
-forward_source!(T, &T);
-forward_source!(T, Box<T>);
-forward_source!(T, Arc<T>);
+forward_source!([T: DirectorySource + ?Sized] &T);
+forward_source!([T: DirectorySource + ?Sized] Box<T>);
+forward_source!([T: DirectorySource + ?Sized] Arc<T>);
+#[cfg(feature = "testing")]
+pub(crate) use forward_source;

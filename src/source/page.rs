@@ -139,6 +139,11 @@ impl UserPage {
         self.rows.is_empty()
     }
 
+    /// Rows, and bytes of text.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.rows.len(), self.anchors.text_bytes() + self.attributes.table.text_bytes())
+    }
+
     /// Adds a user. Its state is `Unknown` until [`UserRow::active`] or [`UserRow::state`] says otherwise.
     pub fn user(&mut self, anchor: &str) -> UserRow<'_> {
         self.row(anchor, false);
@@ -293,6 +298,12 @@ impl GroupPage {
         self.unresolved.clear();
         self.unresolved_kinds.clear();
         self.unidentified = 0;
+    }
+
+    /// Rows, and bytes of text.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let lists = self.members.text_bytes() + self.unresolved.text_bytes();
+        (self.rows.len(), self.anchors.text_bytes() + self.attributes.table.text_bytes() + lists)
     }
 
     /// Number of rows.

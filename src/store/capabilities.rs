@@ -89,11 +89,20 @@ pub struct AttributeSchema {
     pub required: bool,
     /// May have several values.
     pub multi_valued: bool,
+    /// The store has no place for it. A map that names it does so for other stores: here it is neither compared nor written,
+    /// and a plan says so ([`Diagnostic::NoPlace`](crate::Diagnostic::NoPlace)).
+    pub absent: bool,
 }
 
 impl Default for AttributeSchema {
     fn default() -> Self {
-        Self { matching: MatchRule::Exact, unique: false, required: false, multi_valued: false }
+        Self {
+            matching: MatchRule::Exact,
+            unique: false,
+            required: false,
+            multi_valued: false,
+            absent: false,
+        }
     }
 }
 
@@ -106,6 +115,11 @@ impl AttributeSchema {
     /// May have several values.
     pub fn multi_valued() -> Self {
         Self { multi_valued: true, ..Self::default() }
+    }
+
+    /// The store has no place for it.
+    pub fn absent() -> Self {
+        Self { absent: true, ..Self::default() }
     }
 
     /// Every record must have a value.

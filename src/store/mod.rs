@@ -84,7 +84,8 @@ pub trait IdentityStore: Send + Sync {
         Err(StoreError::new(crate::ErrorKind::Unsupported, "this store does not list members per group"))
     }
 
-    /// Performs a batch: each item in its order, each answer into its slot.
+    /// Performs a batch: each item in its order, each answer into its slot. Creates that stand side by side may overlap, as long as the
+    /// first one gets what two of them want.
     ///
     /// # Errors
     ///
@@ -113,11 +114,11 @@ pub enum StoreSelect<'a> {
 }
 
 macro_rules! forward_store {
-    ($generic:ident, $target:ty) => {
+    ([$($generics:tt)*] $target:ty) => {
         // A forwarding impl that lacks a method would silently answer with its default.
         #[deny(clippy::missing_trait_methods)]
         #[async_trait]
-        impl<$generic: IdentityStore + ?Sized> IdentityStore for $target {
+        impl<$($generics)*> IdentityStore for $target {
             fn capabilities(&self) -> StoreCapabilities {
                 (**self).capabilities()
             }
@@ -151,6 +152,8 @@ macro_rules! forward_store {
         }
     };
 }
-forward_store!(T, &T);
-forward_store!(T, Box<T>);
-forward_store!(T, Arc<T>);
+forward_store!([T: IdentityStore + ?Sized] &T);
+forward_store!([T: IdentityStore + ?Sized] Box<T>);
+forward_store!([T: IdentityStore + ?Sized] Arc<T>);
+#[cfg(feature = "testing")]
+pub(crate) use forward_store;

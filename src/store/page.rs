@@ -73,6 +73,11 @@ impl StoredRows {
         }
     }
 
+    fn text_bytes(&self) -> usize {
+        let columns = [&self.ids, &self.issuers, &self.anchors, &self.members];
+        columns.map(TextColumn::text_bytes).iter().sum::<usize>() + self.attributes.text_bytes()
+    }
+
     fn last(&mut self, change: impl FnOnce(&mut StoredRowData)) {
         if let Some(row) = self.rows.last_mut() {
             change(row);
@@ -107,6 +112,11 @@ macro_rules! stored_page {
             /// Number of rows.
             pub fn len(&self) -> usize {
                 self.0.rows.len()
+            }
+
+            /// Rows, and bytes of text.
+            pub(crate) fn size(&self) -> (usize, usize) {
+                (self.0.rows.len(), self.0.text_bytes())
             }
 
             /// Whether there is no row.

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use identity_sync::memory::{MemoryRecord, MemoryStore};
 use identity_sync::testing::conformance::{self, BuildError, StoreBuilder, Unmanaged};
 use identity_sync::{
-    Activation, Adoption, Concurrency, DeactivatedBy, DeactivationMemory, Kind, MatchRule, Members,
-    MembershipsOnDelete, StoreCapabilities, StoreId,
+    Activation, Adoption, AttributeSchema, Concurrency, DeactivatedBy, DeactivationMemory, IdentityStore,
+    Kind, MatchRule, Members, MembershipsOnDelete, PageEnd, PageToken, StoreCapabilities, StoreError,
+    StoreId, StoreSelect, StoredGroupPage, StoredUserPage, Write, WriteBatch, Written,
 };
 use pollster::block_on;
 
@@ -87,6 +88,81 @@ fn a_store_that_compares_no_versions_conforms() {
         block_on(conformance::store(&InMemory::with(|can| can.concurrency = Concurrency::ReadAgain)));
     report.assert_conforming();
     assert!(open(&report).contains(&"a_stale_version_is_refused_and_nothing_is_written"), "{report}");
+}
+
+/// Groups have nothing but a name that others may have as well, and a change of nothing is none: no version grows.
+struct NamesAlone;
+
+struct Idle(MemoryStore);
+
+#[async_trait]
+impl StoreBuilder for NamesAlone {
+    type Store = Idle;
+
+    async fn empty(&self) -> Result<Idle, BuildError> {
+        let builder = InMemory::with(|can| {
+            can.groups.insert("displayName".to_owned(), AttributeSchema::default().required());
+        });
+        Ok(Idle(builder.build()))
+    }
+
+    fn attributes(&self, kind: Kind) -> Vec<String> {
+        if kind == Kind::User { vec!["title".to_owned()] } else { Vec::new() }
+    }
+}
+
+#[async_trait]
+impl IdentityStore for Idle {
+    fn capabilities(&self) -> StoreCapabilities {
+        self.0.capabilities()
+    }
+
+    async fn read_users(
+        &self,
+        select: StoreSelect<'_>,
+        at: Option<&PageToken>,
+        page: &mut StoredUserPage,
+    ) -> Result<PageEnd, StoreError> {
+        self.0.read_users(select, at, page).await
+    }
+
+    async fn read_groups(
+        &self,
+        select: StoreSelect<'_>,
+        at: Option<&PageToken>,
+        page: &mut StoredGroupPage,
+    ) -> Result<PageEnd, StoreError> {
+        self.0.read_groups(select, at, page).await
+    }
+
+    async fn write(&self, batch: &mut WriteBatch<'_>) -> Result<(), StoreError> {
+        for item in batch.items() {
+            let known = match item.write() {
+                Write::UpdateGroup { id, changes: [], version: None } => {
+                    self.0.state().groups.get(id.as_str()).map(|group| group.version)
+                }
+                _ => None,
+            };
+            item.answer(match known {
+                Some(version) => Ok(Written::done().with_version(version.to_string())),
+                None => {
+                    let mut one = WriteBatch::new();
+                    one.push(item.write().clone());
+                    self.0.write(&mut one).await?;
+                    one.into_answers().next().flatten().unwrap()
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_store_whose_groups_have_only_a_name_conforms() {
+    // rule P7: somebody else's write is one that changes something, or the version before it is not stale
+    let report = block_on(conformance::store(&NamesAlone));
+    report.assert_conforming();
+    assert!(!open(&report).contains(&"a_stale_version_is_refused_and_nothing_is_written"), "{report}");
 }
 
 #[test]

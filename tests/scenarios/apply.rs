@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use identity_sync::{
-    Activation, ApplyOptions, ApplyReport, Deprovision, ErrorKind, Guards, Host, Kind, PlanError, apply,
+    Activation, Adoption, ApplyOptions, ApplyReport, AttributeSchema, Deprovision, ErrorKind, Guards, Host,
+    Kind, PlanError, Run, apply, sign_in,
 };
 use pollster::block_on;
 use pretty_assertions::assert_eq;
 
 use crate::faulty::{FakeTimer, Fault, Scripted};
-use crate::world::{NOTHING, World, capabilities, record};
+use crate::world::{NOTHING, World, anchor, capabilities, record};
 
 pub(crate) fn outcomes(report: &ApplyReport) -> Vec<String> {
     report.outcomes.iter().map(ToString::to_string).collect()
@@ -321,4 +322,52 @@ fn options_that_need_what_the_store_lacks_are_refused_up_front() {
     w.options.users.left_scope = Deprovision::Keep;
     w.options.users.deleted_in_source = Deprovision::Deactivate;
     assert_eq!(w.refused(), refused("users.deleted_in_source"));
+}
+
+#[test]
+fn what_the_store_has_no_place_for_is_left_out_and_the_plan_says_so() {
+    // rule X5
+    let mut store = capabilities();
+    store.adoption = Adoption::Supported;
+    store.groups.insert("description".into(), AttributeSchema::absent());
+    let mut w = World::with_store(store);
+    w.users("ada");
+    w.group("staff", "ada");
+    w.assign("staff");
+    w.sync();
+    // Nobody has one: there is nothing to tell.
+    assert_eq!(w.lines(), NOTHING);
+    w.edit_group("staff").set("description", "all of them").set("cn", "people");
+    let note = "note: the store has no place for description of groups: it is left out";
+    let lines = w.lines();
+    assert!(lines.contains(&note.to_owned()), "{lines:?}");
+    w.sync();
+    assert!(w.store.state().groups.values().all(|group| !group.attributes.contains_key("description")));
+    // Whatever comes of it, there is nothing to do.
+    w.edit_group("staff").set("description", "none of them");
+    assert_eq!(w.lines(), [note]);
+    // Nor can a record be known by it.
+    w.options.soft_match.groups = ["description".to_owned()].into();
+    assert_eq!(w.refused(), PlanError::Unmapped { kind: Kind::Group, attribute: "description".into() });
+}
+
+#[test]
+fn an_attribute_that_everybody_must_have_needs_a_place() {
+    // rules A3, X5
+    let mut store = capabilities();
+    store.users.insert("title".into(), AttributeSchema::absent());
+    let mut w = World::with_store(store);
+    w.users("ada");
+    w.assign("ada");
+    assert_eq!(w.lines().len(), 1);
+    w.options.user_map.set("title", "${title}").unwrap().required = true;
+    let refused = PlanError::NoPlace { kind: Kind::User, attribute: "title".into() };
+    assert_eq!(w.refused(), refused);
+    let told = "the attribute map of users requires title, for which the store has no place";
+    assert_eq!(refused.to_string(), told);
+    // Nor is anybody made without it who signs in.
+    let (run, host) = (Run::default(), Host::default());
+    let signed_in = block_on(sign_in(&w.source, &w.store, &anchor("ada"), &w.options, &run, &host));
+    assert_eq!(signed_in.unwrap_err().to_string(), told);
+    assert!(w.store.state().users.is_empty());
 }

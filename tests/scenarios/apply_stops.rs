@@ -133,6 +133,38 @@ fn a_full_store_gets_no_more_creates_and_all_else_goes_on() {
 }
 
 #[test]
+fn a_batch_of_creates_in_a_full_store_does_not_keep_all_else_from_being_written() {
+    // rule X1
+    let mut store = capabilities();
+    store.batch = 100;
+    let mut w = World::with_store(store);
+    w.users("old back lee");
+    w.group("staff", "old");
+    w.assign("staff back lee");
+    w.edit("back").disabled();
+    w.sync();
+    let names = many(120);
+    w.users(&names);
+    w.assign(&names);
+    w.edit("back").state(identity_sync::AccountState::Enabled);
+    w.edit_group("staff").members("lee");
+    let lines = w.lines();
+    let is_other = |line: &&str| !line.starts_with("create") && !line.starts_with("kept");
+    let others: Vec<&str> = lines.iter().map(String::as_str).filter(is_other).collect();
+    assert_eq!(
+        others,
+        ["remove staff: old (NoPath)", "add staff: lee (Entitled)", "reactivate back (Enabled)"]
+    );
+    // The removal and these are the first call; the creates behind them are not sent at all.
+    let creates = (0..lines.len()).filter(|&at| lines[at].starts_with("create")).take(99);
+    let full = creates.map(|at| (at, Fault::Refuse(ErrorKind::QuotaExceeded)));
+    let report = applied(&w, &Scripted::new(&w.store, full), &Host::default());
+    assert_eq!((report.stopped, report.applied()), (None, others.len()), "{report}");
+    let untried = outcomes(&report).iter().filter(|outcome| *outcome == "not tried").count();
+    assert_eq!((report.outcomes.len(), untried), (120 + others.len(), 21));
+}
+
+#[test]
 fn a_conflict_fails_that_operation_alone() {
     // rules X1, P7
     let mut w = one_by_one();

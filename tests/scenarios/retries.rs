@@ -1,9 +1,11 @@
 //! What is read again before a write, and what is looked up after one (rules P7, X2, X3, X4).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use identity_sync::testing::{Call as Called, Faulty, WriteFault};
 use identity_sync::{
-    ApplyOptions, ApplyReport, Concurrency, ErrorKind, Host, IdentityStore, Kind, PageEnd, PageToken,
+    ApplyOptions, ApplyReport, Concurrency, ErrorKind, Host, IdentityStore, Kind, PageEnd, PageToken, Stop,
     StoreCapabilities, StoreError, StoreSelect, StoredGroupPage, StoredUserPage, WriteBatch, apply,
 };
 use pollster::block_on;
@@ -310,4 +312,75 @@ fn a_look_up_that_fails_for_the_moment_is_tried_again() {
     let report = applied(&w, &store, Some(&timer));
     assert!(report.is_success(), "{report}");
     assert_eq!((timer.millis(), scripted.log().len()), (vec![200, 400], 1));
+}
+
+/// So many new users, a hundred in a call.
+fn hundreds(count: usize) -> World {
+    let mut store = capabilities();
+    store.batch = 100;
+    let mut w = World::with_store(store);
+    let names: String = (0..count).map(|number| format!("u{number:03} ")).collect();
+    w.users(&names);
+    w.assign(&names);
+    w
+}
+
+#[test]
+fn a_call_that_fails_is_one_failure_however_many_writes_it_leaves_without_an_answer() {
+    // rules X1, X3: of those behind the first one nothing was ever sent
+    let w = hundreds(500);
+    let timer = FakeTimer::default();
+    let scripted = Scripted::new(&w.store, [(0, Fault::Shut(Duration::from_secs(1)))]);
+    let report = applied(&w, &scripted, Some(&timer));
+    assert!(report.is_success(), "{report}");
+    assert_eq!((timer.millis(), scripted.log().len()), (vec![1_000], 501));
+    assert_eq!(w.lines(), NOTHING);
+}
+
+#[test]
+fn a_call_that_comes_further_each_time_comes_to_its_end() {
+    // rule X3: more failures in one call than one write has tries
+    let w = hundreds(100);
+    let timer = FakeTimer::default();
+    let faults = (0..9).map(|number| (number * 11, Fault::Break(ErrorKind::Transient)));
+    let report = applied(&w, &Scripted::new(&w.store, faults), Some(&timer));
+    assert!(report.is_success(), "{report}");
+    assert_eq!(timer.millis().len(), 9);
+    assert_eq!(w.lines(), NOTHING);
+}
+
+#[test]
+fn calls_that_never_come_through_end_the_run() {
+    // rules X1, X3
+    let w = hundreds(500);
+    let timer = FakeTimer::default();
+    let scripted = Scripted::always(&w.store, Fault::Break(ErrorKind::Transient));
+    let report = applied(&w, &scripted, Some(&timer));
+    assert_eq!((report.stopped, report.applied()), (Some(Stop::FailureBudget), 0));
+    assert_eq!(*scripted.calls.lock().unwrap(), [100, 100, 100]);
+    // Nor do those that come one write further each time: the budget ends them.
+    let w = hundreds(500);
+    let faults = (0..1_000).map(|number| (number * 2 + 1, Fault::Break(ErrorKind::Transient)));
+    let scripted = Scripted::new(&w.store, faults);
+    let report = applied(&w, &scripted, Some(&timer));
+    assert_eq!((report.stopped, scripted.calls.lock().unwrap().len()), (Some(Stop::FailureBudget), 11));
+    assert_eq!(report.applied(), 11);
+}
+
+#[test]
+fn what_a_call_did_before_its_answer_was_lost_is_found_with_one_look_and_not_done_twice() {
+    // rule X4
+    for with_timer in [true, false] {
+        let w = hundreds(100);
+        let timer = FakeTimer::default();
+        let store = Faulty::new(&w.store).write(39, WriteFault::BreakAfter(ErrorKind::Transient));
+        let report = applied(&w, &store, with_timer.then_some(&timer));
+        assert_eq!(report.applied(), if with_timer { 100 } else { 40 }, "{report}");
+        assert_eq!(
+            (store.written(), store.calls(Called::StoreUsers)),
+            (if with_timer { 100 } else { 40 }, 1)
+        );
+        w.sync();
+        assert_eq!((w.dump().len(), w.lines()), (100, NOTHING.map(str::to_owned).to_vec()));
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::super::directory::{AnchorForm, odd_anchors};
-use super::builder::AssignmentBuilder;
+use super::any::{AnySet, Sets};
 use super::finding::{Finding, Outcome, demand, refused, run, some};
 use super::paging::{self, Hampered, Reading, Row, walk_complete};
 use super::report::Report;
@@ -21,7 +21,7 @@ const LOST: &str = "whoever is not read is entitled no more, and loses all acces
 const STRANGE: &str = "somebody gets access whom nobody gave it (rule E1)";
 
 /// Runs all checks of a set, each on a set of its own.
-pub(super) async fn suite<B: AssignmentBuilder>(builder: &B) -> Report {
+pub(super) async fn suite(builder: Sets<'_>) -> Report {
     let mut report = Report::new("assignment set");
     macro_rules! check {
         ($($name:ident),+ $(,)?) => {
@@ -112,26 +112,26 @@ async fn gives<S: AssignmentSet>(set: &S, wanted: &[Principal]) -> Outcome {
     )
 }
 
-async fn holds<B: AssignmentBuilder>(builder: &B, principals: &[Principal]) -> Outcome {
+async fn holds(builder: Sets<'_>, principals: &[Principal]) -> Outcome {
     gives(&builder.holding(principals).await?, principals).await
 }
 
-async fn many<B: AssignmentBuilder>(builder: &B) -> Result<B::Set, Finding> {
+async fn many(builder: Sets<'_>) -> Result<AnySet<'_>, Finding> {
     Ok(builder.holding(&anchored(0..builder.many())).await?)
 }
 
 // rules C1, C4
-async fn an_empty_set_reads_as_complete_and_empty<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn an_empty_set_reads_as_complete_and_empty(builder: Sets<'_>) -> Outcome {
     holds(builder, &[]).await
 }
 
 // rule E1
-async fn every_external_principal_is_read<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn every_external_principal_is_read(builder: Sets<'_>) -> Outcome {
     holds(builder, &anchored(0..5)).await
 }
 
 // rule E11
-async fn every_stored_principal_is_read<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn every_stored_principal_is_read(builder: Sets<'_>) -> Outcome {
     let principals: Vec<Principal> = (0..5).map(stored).collect();
     holds(builder, &principals).await?;
     // An anchor may read like a store id; both were given access.
@@ -140,7 +140,7 @@ async fn every_stored_principal_is_read<B: AssignmentBuilder>(builder: &B) -> Ou
 }
 
 // rules E11, M7
-async fn issuers_are_kept_apart<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn issuers_are_kept_apart(builder: Sets<'_>) -> Outcome {
     let shared = AnchorForm::Uuid.anchor(1);
     let own = external(OURS, AnchorForm::Uuid.anchor(2));
     // The one anchor at the other issuer only, and one at both.
@@ -150,29 +150,29 @@ async fn issuers_are_kept_apart<B: AssignmentBuilder>(builder: &B) -> Outcome {
 }
 
 // rule M2
-async fn principals_come_back_byte_for_byte<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn principals_come_back_byte_for_byte(builder: Sets<'_>) -> Outcome {
     let principals: Vec<Principal> =
         odd_anchors().iter().map(|anchor| external(OURS, anchor.as_str())).collect();
     holds(builder, &principals).await
 }
 
 // rule C1
-async fn many_assignments_are_all_read<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn many_assignments_are_all_read(builder: Sets<'_>) -> Outcome {
     gives(&many(builder).await?, &anchored(0..builder.many())).await
 }
 
 // rule C1
-async fn page_tokens_lead_to_the_end<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn page_tokens_lead_to_the_end(builder: Sets<'_>) -> Outcome {
     paging::tokens_lead_on(&All(&many(builder).await?)).await
 }
 
 // rules C1, X3
-async fn a_page_asked_again_is_the_same<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn a_page_asked_again_is_the_same(builder: Sets<'_>) -> Outcome {
     paging::asked_again_is_the_same(&All(&many(builder).await?)).await
 }
 
 // rule C1
-async fn a_page_is_only_added_to<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn a_page_is_only_added_to(builder: Sets<'_>) -> Outcome {
     let set = builder.holding(&anchored(0..3)).await?;
     let mut page = AssignmentPage::default();
     page.assign(stored(0));
@@ -186,18 +186,18 @@ async fn a_page_is_only_added_to<B: AssignmentBuilder>(builder: &B) -> Outcome {
 }
 
 // rule X6
-async fn a_dropped_read_leaves_the_next_one_whole<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn a_dropped_read_leaves_the_next_one_whole(builder: Sets<'_>) -> Outcome {
     let set = builder.holding(&anchored(0..20)).await?;
     paging::dropped_leaves_the_next_whole(&All(&set)).await
 }
 
 // rule C1
-async fn reads_at_once_do_not_disturb_each_other<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn reads_at_once_do_not_disturb_each_other(builder: Sets<'_>) -> Outcome {
     paging::at_once_is_the_same(&All(&many(builder).await?)).await
 }
 
 // rules C1, C2
-async fn what_cannot_be_seen_is_not_called_complete<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn what_cannot_be_seen_is_not_called_complete(builder: Sets<'_>) -> Outcome {
     let set = builder.partial(&anchored(0..20)).await?;
     let given: Vec<String> = anchored(0..20).iter().map(ToString::to_string).collect();
     let given = given.iter().map(String::as_str).collect();
@@ -205,7 +205,7 @@ async fn what_cannot_be_seen_is_not_called_complete<B: AssignmentBuilder>(builde
 }
 
 // rules C2, E1
-async fn an_assignment_that_was_taken_back_is_not_read<B: AssignmentBuilder>(builder: &B) -> Outcome {
+async fn an_assignment_that_was_taken_back_is_not_read(builder: Sets<'_>) -> Outcome {
     let set = builder.holding(&anchored(0..10)).await?;
     gives(&set, &anchored(0..10)).await?;
     let set = builder.changed(set, &anchored(5..12)).await?;

@@ -97,6 +97,7 @@
 //!
 //! A panic of an adapter fails the check at hand, and the next one runs; with `panic = "abort"` it ends the process.
 
+mod any;
 mod assignments;
 mod builder;
 mod finding;
@@ -114,7 +115,7 @@ pub use report::{Check, Failure, Report, Verdict};
 /// The number of writes is linear in [`StoreBuilder::many`] and in what the store declares for a batch and for the
 /// members of a write, up to 1,000 each.
 pub async fn store<B: StoreBuilder>(builder: &B) -> Report {
-    store::suite(builder).await
+    store::suite(&any::Any(builder)).await
 }
 
 /// Checks a source: some forty demands of the contract of [`DirectorySource`](crate::DirectorySource), each on a fresh one.
@@ -122,12 +123,12 @@ pub async fn store<B: StoreBuilder>(builder: &B) -> Report {
 /// The number of objects is linear in [`SourceBuilder::many`] and [`SourceBuilder::long_list`]; of anchors asked for at
 /// once, in what the source declares, up to 20,000.
 pub async fn source<B: SourceBuilder>(builder: &B) -> Report {
-    source::suite(builder).await
+    source::suite(&any::Any(builder)).await
 }
 
 /// Checks an assignment set: the demands of the contract of [`AssignmentSet`](crate::AssignmentSet), each on a fresh one.
 ///
 /// The number of principals is linear in [`AssignmentBuilder::many`].
 pub async fn assignments<B: AssignmentBuilder>(builder: &B) -> Report {
-    assignments::suite(builder).await
+    assignments::suite(&any::Any(builder)).await
 }

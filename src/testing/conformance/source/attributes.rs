@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::directory::Directory;
-use super::super::builder::SourceBuilder;
 use super::super::finding::{Outcome, demand, not_applicable, some};
 use super::{Bench, filled, group, groups, user, users};
 use crate::source::Select;
@@ -29,7 +28,7 @@ pub(super) fn same_values(
 }
 
 // rules A1, M2
-pub(super) async fn attributes_come_back_unchanged<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn attributes_come_back_unchanged(bench: &Bench<'_>) -> Outcome {
     let (words, mut directory) = (&bench.words, Directory::new());
     if words.user_values.is_empty() && words.group_values.is_empty() {
         return Err(not_applicable("the vocabulary names no attribute"));
@@ -55,7 +54,7 @@ pub(super) async fn attributes_come_back_unchanged<B: SourceBuilder>(bench: &Ben
 }
 
 // rule A2
-pub(super) async fn a_missing_attribute_stays_missing<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_missing_attribute_stays_missing(bench: &Bench<'_>) -> Outcome {
     let [_, optional @ ..] = bench.words.user_values.as_slice() else {
         return Err(not_applicable("the vocabulary names no attribute of a user"));
     };
@@ -95,7 +94,7 @@ pub(super) async fn a_missing_attribute_stays_missing<B: SourceBuilder>(bench: &
 }
 
 // rule A1
-pub(super) async fn several_values_all_come_back<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn several_values_all_come_back(bench: &Bench<'_>) -> Outcome {
     let words = &bench.words;
     if words.user_lists.is_empty() && words.group_lists.is_empty() {
         return Err(not_applicable("the vocabulary names no attribute with several values"));

@@ -1,6 +1,6 @@
 //! A directory that changes between two reads.
 
-use super::super::builder::{BuildError, SourceBuilder};
+use super::super::builder::BuildError;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, refused};
 use super::super::paging::exactly;
 use super::{Bench, attributes, group, group_anchors, groups, lists, user, user_anchors, users};
@@ -8,7 +8,7 @@ use crate::model::{AccountState, Kind};
 use crate::source::{DirectorySource, Generation, Select};
 
 // rules C2, C3
-pub(super) async fn a_deletion_is_seen_by_the_next_read<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_deletion_is_seen_by_the_next_read(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.company();
     let source = bench.holding(&directory).await?;
     users(&source, Select::All).await?;
@@ -25,7 +25,7 @@ pub(super) async fn a_deletion_is_seen_by_the_next_read<B: SourceBuilder>(bench:
 }
 
 // rules A1, A5, M5
-pub(super) async fn a_change_is_seen_by_the_next_read<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_change_is_seen_by_the_next_read(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.company();
     let source = bench.holding(&directory).await?;
     let before = users(&source, Select::All).await?;
@@ -60,7 +60,7 @@ pub(super) async fn a_change_is_seen_by_the_next_read<B: SourceBuilder>(bench: &
 }
 
 // rule C6
-pub(super) async fn the_generation_never_goes_back<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn the_generation_never_goes_back(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.company();
     let mut source = bench.holding(&directory).await?;
     let Some(mut last) = generation(&source).await? else {

@@ -2,7 +2,6 @@
 
 use super::super::super::directory::Directory;
 use super::super::super::random::Random;
-use super::super::builder::SourceBuilder;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, refused};
 use super::Bench;
 use crate::id::SourceAnchor;
@@ -25,7 +24,7 @@ async fn ask<S: DirectorySource>(
     Ok(questions.answers().map(|(anchor, answer)| (anchor.as_str().to_owned(), answer)).collect())
 }
 
-fn deleted<B: SourceBuilder>(bench: &Bench<'_, B>) -> Directory {
+fn deleted(bench: &Bench<'_>) -> Directory {
     let mut directory = bench.company();
     directory.delete(Kind::User, &bench.anchor(3)).delete(Kind::Group, &bench.anchor(102));
     directory
@@ -63,9 +62,7 @@ fn judge(directory: &Directory, anchor: &str, answer: Existence) -> Outcome {
 }
 
 // rule C3
-pub(super) async fn a_living_object_exists_and_is_what_it_is<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn a_living_object_exists_and_is_what_it_is(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.company();
     // A look-up that passes over locked accounts takes them for deleted.
     directory.users.iter_mut().step_by(3).for_each(|user| user.state = AccountState::Disabled);
@@ -79,7 +76,7 @@ pub(super) async fn a_living_object_exists_and_is_what_it_is<B: SourceBuilder>(
 }
 
 // rule C3
-pub(super) async fn a_deleted_object_is_gone<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_deleted_object_is_gone(bench: &Bench<'_>) -> Outcome {
     let directory = deleted(bench);
     let source = bench.holding(&directory).await?;
     let dead = directory.tombstones.iter().map(|tombstone| tombstone.anchor.clone());
@@ -90,7 +87,7 @@ pub(super) async fn a_deleted_object_is_gone<B: SourceBuilder>(bench: &Bench<'_,
 }
 
 // rule C3
-pub(super) async fn who_never_was_does_not_exist<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn who_never_was_does_not_exist(bench: &Bench<'_>) -> Outcome {
     let directory = bench.company();
     let source = bench.holding(&directory).await?;
     for (anchor, answer) in ask(&source, (9_001..9_010).map(|number| bench.anchor(number))).await? {
@@ -100,9 +97,7 @@ pub(super) async fn who_never_was_does_not_exist<B: SourceBuilder>(bench: &Bench
 }
 
 // rule C3
-pub(super) async fn what_cannot_be_seen_is_not_called_gone<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn what_cannot_be_seen_is_not_called_gone(bench: &Bench<'_>) -> Outcome {
     let directory = bench.company();
     let source = bench.builder.partial(&directory).await?;
     let users = directory.users.iter().map(|user| user.anchor.clone());
@@ -119,7 +114,7 @@ pub(super) async fn what_cannot_be_seen_is_not_called_gone<B: SourceBuilder>(
 }
 
 // rule C3
-pub(super) async fn each_answer_belongs_to_its_own_anchor<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn each_answer_belongs_to_its_own_anchor(bench: &Bench<'_>) -> Outcome {
     // With the deleted, where the source can hold them; without, the living and the unknown are told apart still.
     let (directory, source) = match bench.holding(&deleted(bench)).await {
         Ok(source) => (deleted(bench), source),

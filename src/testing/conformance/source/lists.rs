@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::super::super::directory::{Directory, DirectoryGroup, DirectoryMember};
-use super::super::builder::SourceBuilder;
 use super::super::finding::{Outcome, demand, not_applicable, some};
 use super::rows::GroupSeen;
 use super::{Bench, group, groups};
@@ -54,7 +53,7 @@ async fn all_lists<S: DirectorySource>(source: &S, directory: &Directory) -> Out
 }
 
 // rules C1, C2
-pub(super) async fn member_lists_are_whole_and_closed<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn member_lists_are_whole_and_closed(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.people(30, 0);
     for number in 0..10 {
         let members = (0..=number * 2).map(|place| bench.object(1 + (number + place) % 30)).collect();
@@ -64,7 +63,7 @@ pub(super) async fn member_lists_are_whole_and_closed<B: SourceBuilder>(bench: &
 }
 
 // rule E3
-pub(super) async fn an_empty_group_has_a_whole_list<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn an_empty_group_has_a_whole_list(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.people(3, 3);
     if let Some(group) = directory.groups.get_mut(1) {
         group.members.push(bench.object(1));
@@ -73,7 +72,7 @@ pub(super) async fn an_empty_group_has_a_whole_list<B: SourceBuilder>(bench: &Be
 }
 
 // rule C2
-pub(super) async fn a_long_member_list_is_whole<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_long_member_list_is_whole(bench: &Bench<'_>) -> Outcome {
     let long = bench.builder.long_list();
     let mut directory = bench.people(long, 0);
     let members = (1..=long).map(|number| bench.object(number)).collect();
@@ -85,13 +84,13 @@ pub(super) async fn a_long_member_list_is_whole<B: SourceBuilder>(bench: &Bench<
 }
 
 // rule E4
-pub(super) async fn nested_groups_are_given_as_members<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn nested_groups_are_given_as_members(bench: &Bench<'_>) -> Outcome {
     nesting(bench)?;
     let directory = bench.company();
     all_lists(&bench.holding(&directory).await?, &directory).await
 }
 
-fn nesting<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+fn nesting(bench: &Bench<'_>) -> Outcome {
     match bench.words.nesting {
         true => Ok(()),
         false => Err(not_applicable("the vocabulary says that groups are not nested")),
@@ -99,9 +98,7 @@ fn nesting<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
 }
 
 // rule E5
-pub(super) async fn cycles_of_groups_are_given_as_they_are<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn cycles_of_groups_are_given_as_they_are(bench: &Bench<'_>) -> Outcome {
     nesting(bench)?;
     let mut directory = bench.people(3, 0);
     for (number, below) in [(101, 102), (102, 103), (103, 101), (104, 104)] {
@@ -112,7 +109,7 @@ pub(super) async fn cycles_of_groups_are_given_as_they_are<B: SourceBuilder>(
 }
 
 // rule E9
-pub(super) async fn member_kinds_are_true_or_unknown<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn member_kinds_are_true_or_unknown(bench: &Bench<'_>) -> Outcome {
     let directory = bench.company();
     let source = bench.holding(&directory).await?;
     for found in groups(&source, Select::All).await? {
@@ -135,19 +132,17 @@ pub(super) async fn member_kinds_are_true_or_unknown<B: SourceBuilder>(bench: &B
 }
 
 // rule E9
-pub(super) async fn a_member_who_is_not_there_is_not_dropped<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn a_member_who_is_not_there_is_not_dropped(bench: &Bench<'_>) -> Outcome {
     stranger(bench, DirectoryMember::Dangling).await
 }
 
 // rule E9
-pub(super) async fn a_foreign_member_is_not_dropped<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_foreign_member_is_not_dropped(bench: &Bench<'_>) -> Outcome {
     stranger(bench, DirectoryMember::Foreign).await
 }
 
 /// Somebody who cannot be read stands in the list, or the list is not whole; and nobody says that he is no principal.
-async fn stranger<B: SourceBuilder>(bench: &Bench<'_, B>, member: fn(String) -> DirectoryMember) -> Outcome {
+async fn stranger(bench: &Bench<'_>, member: fn(String) -> DirectoryMember) -> Outcome {
     let mut directory = bench.company();
     if let Some(group) = directory.groups.first_mut() {
         group.members.push(member(bench.anchor(999)));

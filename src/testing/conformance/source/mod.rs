@@ -12,7 +12,7 @@ mod select;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::directory::{Directory, DirectoryMember, Knobs, Vocabulary};
-use super::builder::SourceBuilder;
+use super::any::{AnySource, Sources};
 use super::finding::{Finding, Outcome, run, wrong};
 use super::paging::{Reading, each_once, walk_complete};
 use super::report::Report;
@@ -23,7 +23,7 @@ pub(in crate::testing::conformance) use rows::values;
 use rows::{GroupSeen, Groups, UserSeen, Users, joined};
 
 /// Runs all checks of a source, each on a source of its own.
-pub(super) async fn suite<B: SourceBuilder>(builder: &B) -> Report {
+pub(super) async fn suite(builder: Sources<'_>) -> Report {
     let mut report = Report::new("source");
     let bench = Bench { builder, words: builder.vocabulary() };
     macro_rules! check {
@@ -58,13 +58,13 @@ pub(super) async fn suite<B: SourceBuilder>(builder: &B) -> Report {
 }
 
 /// What the checks work with.
-struct Bench<'b, B> {
-    builder: &'b B,
+struct Bench<'b> {
+    builder: Sources<'b>,
     words: Vocabulary,
 }
 
-impl<B: SourceBuilder> Bench<'_, B> {
-    async fn holding(&self, directory: &Directory) -> Result<B::Source, Finding> {
+impl<'b> Bench<'b> {
+    async fn holding(&self, directory: &Directory) -> Result<AnySource<'b>, Finding> {
         Ok(self.builder.holding(directory).await?)
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::super::super::directory::{AnchorForm, Directory};
-use super::super::builder::SourceBuilder;
 use super::super::finding::{Outcome, demand, not_applicable, some, wrong};
 use super::super::paging::{exactly, walk};
 use super::{Bench, Groups, Users, attributes, group_anchors, groups, lists, user, user_anchors, users};
@@ -12,23 +11,21 @@ use crate::source::{DirectorySource, Select};
 use crate::testing::directory::odd_anchors;
 
 // rules C1, C4
-pub(super) async fn an_empty_directory_reads_as_complete_and_empty<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn an_empty_directory_reads_as_complete_and_empty(bench: &Bench<'_>) -> Outcome {
     let source = bench.holding(&Directory::new()).await?;
     exactly("the users", &users(&source, Select::All).await?, &Default::default())?;
     exactly("the groups", &groups(&source, Select::All).await?, &Default::default())
 }
 
 // rule C1
-pub(super) async fn every_user_is_read_exactly_once<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn every_user_is_read_exactly_once(bench: &Bench<'_>) -> Outcome {
     let directory = bench.people(bench.builder.many(), 1);
     let source = bench.holding(&directory).await?;
     exactly("the users", &users(&source, Select::All).await?, &user_anchors(&directory))
 }
 
 // rule C1
-pub(super) async fn every_group_is_read_exactly_once<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn every_group_is_read_exactly_once(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.people(1, bench.builder.many());
     // One has a member, so that an export shows the attribute at all.
     if let Some(group) = directory.groups.first_mut() {
@@ -39,7 +36,7 @@ pub(super) async fn every_group_is_read_exactly_once<B: SourceBuilder>(bench: &B
 }
 
 // rule M2
-pub(super) async fn anchors_come_back_byte_for_byte<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn anchors_come_back_byte_for_byte(bench: &Bench<'_>) -> Outcome {
     if bench.words.anchors != AnchorForm::Text {
         return Err(not_applicable("anchors are UUIDs here"));
     }
@@ -59,7 +56,7 @@ pub(super) async fn anchors_come_back_byte_for_byte<B: SourceBuilder>(bench: &Be
 }
 
 // rule A5
-pub(super) async fn account_states_are_true<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn account_states_are_true(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.people(12, 0);
     for user in directory.users.iter_mut().skip(1).step_by(3) {
         user.state = AccountState::Disabled;
@@ -86,7 +83,7 @@ pub(super) async fn account_states_are_true<B: SourceBuilder>(bench: &Bench<'_, 
 }
 
 // rule C3
-pub(super) async fn the_dead_are_not_among_the_living<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn the_dead_are_not_among_the_living(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.company();
     directory.delete(Kind::User, &bench.anchor(1)).delete(Kind::Group, &bench.anchor(101));
     let source = bench.holding(&directory).await?;
@@ -107,7 +104,7 @@ pub(super) async fn the_dead_are_not_among_the_living<B: SourceBuilder>(bench: &
 }
 
 // rule C6
-pub(super) async fn the_identity_is_always_the_same<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn the_identity_is_always_the_same(bench: &Bench<'_>) -> Outcome {
     let directory = bench.company();
     let source = bench.holding(&directory).await?;
     let first = source.identity();
@@ -124,7 +121,7 @@ pub(super) async fn the_identity_is_always_the_same<B: SourceBuilder>(bench: &Be
 }
 
 // rules E4, E5
-pub(super) async fn a_generated_directory_reads_as_it_is<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_generated_directory_reads_as_it_is(bench: &Bench<'_>) -> Outcome {
     for seed in 1..=4 {
         let directory = bench.generated(seed);
         let source = bench.holding(&directory).await?;

@@ -1,6 +1,6 @@
 //! Pages, tries, and reads at once.
 
-use super::super::builder::SourceBuilder;
+use super::super::any::AnySource;
 use super::super::finding::{Finding, Outcome, demand, refused};
 use super::super::paging::{self, Hampered, walk};
 use super::rows::{group_rows, joined, user_rows};
@@ -9,7 +9,7 @@ use crate::error::AdapterError;
 use crate::limits::Limits;
 use crate::source::{DirectorySource, GroupPage, Read, Select, UserPage};
 
-async fn source<B: SourceBuilder>(bench: &Bench<'_, B>) -> Result<B::Source, Finding> {
+async fn source<'b>(bench: &Bench<'b>) -> Result<AnySource<'b>, Finding> {
     let many = bench.builder.many();
     let mut directory = bench.people(many, many);
     for (number, group) in directory.groups.iter_mut().enumerate() {
@@ -23,7 +23,7 @@ fn all<S>(source: &S) -> (Users<'_, S>, Groups<'_, S>) {
 }
 
 // rule C1
-pub(super) async fn page_tokens_lead_to_the_end<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn page_tokens_lead_to_the_end(bench: &Bench<'_>) -> Outcome {
     let source = source(bench).await?;
     let (users, groups) = all(&source);
     paging::tokens_lead_on(&users).await?;
@@ -31,7 +31,7 @@ pub(super) async fn page_tokens_lead_to_the_end<B: SourceBuilder>(bench: &Bench<
 }
 
 // rules C1, X3
-pub(super) async fn a_page_asked_again_is_the_same<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_page_asked_again_is_the_same(bench: &Bench<'_>) -> Outcome {
     let source = source(bench).await?;
     let (users, groups) = all(&source);
     paging::asked_again_is_the_same(&users).await?;
@@ -39,7 +39,7 @@ pub(super) async fn a_page_asked_again_is_the_same<B: SourceBuilder>(bench: &Ben
 }
 
 // rule S1
-pub(super) async fn a_page_is_only_added_to<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_page_is_only_added_to(bench: &Bench<'_>) -> Outcome {
     const THERE: &str = "was there before";
     let source = bench.holding(&bench.company()).await?;
     let limits = Limits { value_bytes: 12_345, ..Limits::default() };
@@ -61,9 +61,7 @@ pub(super) async fn a_page_is_only_added_to<B: SourceBuilder>(bench: &Bench<'_, 
 }
 
 // rule X6
-pub(super) async fn a_dropped_read_leaves_the_next_one_whole<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn a_dropped_read_leaves_the_next_one_whole(bench: &Bench<'_>) -> Outcome {
     let source = bench.holding(&bench.company()).await?;
     let (users, groups) = all(&source);
     paging::dropped_leaves_the_next_whole(&users).await?;
@@ -71,9 +69,7 @@ pub(super) async fn a_dropped_read_leaves_the_next_one_whole<B: SourceBuilder>(
 }
 
 // rules C1, J4
-pub(super) async fn reads_at_once_do_not_disturb_each_other<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn reads_at_once_do_not_disturb_each_other(bench: &Bench<'_>) -> Outcome {
     let source = source(bench).await?;
     let (users, groups) = all(&source);
     paging::at_once_is_the_same(&users).await?;
@@ -81,9 +77,7 @@ pub(super) async fn reads_at_once_do_not_disturb_each_other<B: SourceBuilder>(
 }
 
 // rules C1, C2
-pub(super) async fn what_cannot_be_seen_is_not_called_complete<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn what_cannot_be_seen_is_not_called_complete(bench: &Bench<'_>) -> Outcome {
     let directory = bench.company();
     let source = bench.builder.partial(&directory).await?;
     let (users, groups) = all(&source);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::builder::SourceBuilder;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, some};
 use super::super::paging::exactly;
 use super::{Bench, anchors, group, group_anchors, groups, lists, user, user_anchors, users};
@@ -21,9 +20,7 @@ fn most<S: DirectorySource>(source: &S) -> Result<usize, Finding> {
 }
 
 // rules C1, C2
-pub(super) async fn a_selection_gives_all_that_it_names_and_nothing_else<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn a_selection_gives_all_that_it_names_and_nothing_else(bench: &Bench<'_>) -> Outcome {
     let directory = bench.people(40, 40);
     let source = bench.holding(&directory).await?;
     let most = most(&source)?;
@@ -40,7 +37,7 @@ pub(super) async fn a_selection_gives_all_that_it_names_and_nothing_else<B: Sour
 }
 
 // rules C1, C3
-pub(super) async fn unknown_anchors_select_nothing<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn unknown_anchors_select_nothing(bench: &Bench<'_>) -> Outcome {
     let directory = bench.company();
     let source = bench.holding(&directory).await?;
     let most = most(&source)?;
@@ -63,7 +60,7 @@ pub(super) async fn unknown_anchors_select_nothing<B: SourceBuilder>(bench: &Ben
 }
 
 // rule X5
-pub(super) async fn the_largest_selection_is_served<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn the_largest_selection_is_served(bench: &Bench<'_>) -> Outcome {
     let directory = bench.people(bench.builder.many(), 0);
     let source = bench.holding(&directory).await?;
     let most = most(&source)?.min(MOST);
@@ -76,7 +73,7 @@ pub(super) async fn the_largest_selection_is_served<B: SourceBuilder>(bench: &Be
 }
 
 // rule C2
-pub(super) async fn a_selected_group_has_its_whole_list<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn a_selected_group_has_its_whole_list(bench: &Bench<'_>) -> Outcome {
     let directory = bench.company();
     let source = bench.holding(&directory).await?;
     most(&source)?;
@@ -90,9 +87,7 @@ pub(super) async fn a_selected_group_has_its_whole_list<B: SourceBuilder>(bench:
 }
 
 // rules A1, A5
-pub(super) async fn a_selected_object_is_read_as_in_the_whole_read<B: SourceBuilder>(
-    bench: &Bench<'_, B>,
-) -> Outcome {
+pub(super) async fn a_selected_object_is_read_as_in_the_whole_read(bench: &Bench<'_>) -> Outcome {
     let mut directory = bench.company();
     directory.users.iter_mut().step_by(3).for_each(|user| user.state = AccountState::Disabled);
     let source = bench.holding(&directory).await?;
@@ -141,7 +136,7 @@ fn same_attributes(
 }
 
 // rule M5
-pub(super) async fn users_and_groups_are_selected_apart<B: SourceBuilder>(bench: &Bench<'_, B>) -> Outcome {
+pub(super) async fn users_and_groups_are_selected_apart(bench: &Bench<'_>) -> Outcome {
     let directory = bench.people(3, 3);
     let source = bench.holding(&directory).await?;
     if most(&source)? < 6 {

@@ -1,13 +1,13 @@
 //! Active and inactive (rules A5, A7).
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable};
 use super::subject::{Subject, Wish};
 use crate::id::StoreId;
 use crate::model::{DeactivatedBy, Kind};
 use crate::store::{Activation, DeactivationMemory, Write};
 
-async fn supported<B: StoreBuilder>(builder: &B) -> Result<Subject<'_, B>, Finding> {
+async fn supported(builder: Stores<'_>) -> Result<Subject<'_>, Finding> {
     let subject = Subject::fresh(builder).await?;
     match subject.can.activation {
         Activation::Supported => Ok(subject),
@@ -15,7 +15,7 @@ async fn supported<B: StoreBuilder>(builder: &B) -> Result<Subject<'_, B>, Findi
     }
 }
 
-async fn remembering<B: StoreBuilder>(builder: &B) -> Result<Subject<'_, B>, Finding> {
+async fn remembering(builder: Stores<'_>) -> Result<Subject<'_>, Finding> {
     let subject = supported(builder).await?;
     match subject.can.deactivation {
         DeactivationMemory::Remembered => Ok(subject),
@@ -25,14 +25,14 @@ async fn remembering<B: StoreBuilder>(builder: &B) -> Result<Subject<'_, B>, Fin
     }
 }
 
-async fn set_active<B: StoreBuilder>(subject: &Subject<'_, B>, id: &StoreId, active: bool) -> Outcome {
+async fn set_active(subject: &Subject<'_>, id: &StoreId, active: bool) -> Outcome {
     let write = Write::SetActive { id, version: None, active };
     subject.done(if active { "a reactivation" } else { "a deactivation" }, write).await?;
     Ok(())
 }
 
 // rules A5, A7
-pub(super) async fn a_user_is_made_inactive_and_active_again<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_user_is_made_inactive_and_active_again(builder: Stores<'_>) -> Outcome {
     let subject = supported(builder).await?;
     let id = subject.create(&subject.wish(Kind::User, 1)).await?.id;
     let bystander = subject.create(&subject.wish(Kind::User, 2)).await?.id;
@@ -74,7 +74,7 @@ pub(super) async fn a_user_is_made_inactive_and_active_again<B: StoreBuilder>(bu
 }
 
 // rule A7
-pub(super) async fn who_made_a_user_inactive_is_remembered<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn who_made_a_user_inactive_is_remembered(builder: Stores<'_>) -> Outcome {
     let subject = remembering(builder).await?;
     let id = subject.create(&subject.wish(Kind::User, 1)).await?.id;
     for round in ["", ", once more"] {
@@ -92,7 +92,7 @@ pub(super) async fn who_made_a_user_inactive_is_remembered<B: StoreBuilder>(buil
 }
 
 // rule A7
-pub(super) async fn an_administrators_lock_stays_his<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn an_administrators_lock_stays_his(builder: Stores<'_>) -> Outcome {
     let subject = remembering(builder).await?;
     let id = subject.put_unmanaged(&Wish { active: false, ..subject.wish(Kind::User, 1) }).await?;
     let his = |by, when: &str| {

@@ -1,6 +1,6 @@
 //! Adoption: a link for a record without one (rules M1, M3).
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable};
 use super::subject::{BOTH, OURS, Subject, THEIRS};
 use crate::error::ErrorKind;
@@ -10,7 +10,7 @@ use crate::store::{Adoption, Write};
 
 const REPOINTED: &str = "one person's record becomes another's, with all its access (rules M1, M3)";
 
-async fn supported<B: StoreBuilder>(builder: &B) -> Result<Subject<'_, B>, Finding> {
+async fn supported(builder: Stores<'_>) -> Result<Subject<'_>, Finding> {
     let subject = Subject::fresh(builder).await?;
     match subject.can.adoption {
         Adoption::Supported => Ok(subject),
@@ -18,11 +18,7 @@ async fn supported<B: StoreBuilder>(builder: &B) -> Result<Subject<'_, B>, Findi
     }
 }
 
-async fn unlinked<B: StoreBuilder>(
-    subject: &Subject<'_, B>,
-    kind: Kind,
-    number: usize,
-) -> Result<StoreId, Finding> {
+async fn unlinked(subject: &Subject<'_>, kind: Kind, number: usize) -> Result<StoreId, Finding> {
     subject.put_unmanaged(&subject.wish(kind, number)).await
 }
 
@@ -31,9 +27,7 @@ fn adopt<'w>(kind: Kind, id: &'w StoreId, external_id: &'w ExternalId) -> Write<
 }
 
 // rule M3
-pub(super) async fn an_adopted_record_is_linked_and_otherwise_unchanged<B: StoreBuilder>(
-    builder: &B,
-) -> Outcome {
+pub(super) async fn an_adopted_record_is_linked_and_otherwise_unchanged(builder: Stores<'_>) -> Outcome {
     let subject = supported(builder).await?;
     for kind in BOTH {
         let id = unlinked(&subject, kind, 1).await?;
@@ -82,7 +76,7 @@ pub(super) async fn an_adopted_record_is_linked_and_otherwise_unchanged<B: Store
 }
 
 // rule M1
-pub(super) async fn a_linked_record_is_never_linked_again<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_linked_record_is_never_linked_again(builder: Stores<'_>) -> Outcome {
     let subject = supported(builder).await?;
     for kind in BOTH {
         // One of ours, and one of another engine: neither is for us to take.
@@ -102,7 +96,7 @@ pub(super) async fn a_linked_record_is_never_linked_again<B: StoreBuilder>(build
 }
 
 // rules M1, X2
-pub(super) async fn a_taken_link_is_not_given_to_a_second_record<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_taken_link_is_not_given_to_a_second_record(builder: Stores<'_>) -> Outcome {
     let subject = supported(builder).await?;
     for kind in BOTH {
         let wish = subject.wish(kind, 1);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, refused, wrong};
 use super::subject::{Answer, Subject, Wish, made};
 use super::unique::update;
@@ -17,7 +17,7 @@ const MOST: usize = 1_000;
 
 const LIE: &str = "the report says that something happened that did not, or the reverse (rules X1, P6)";
 
-async fn room_for<B: StoreBuilder>(builder: &B, items: usize) -> Result<Subject<'_, B>, Finding> {
+async fn room_for(builder: Stores<'_>, items: usize) -> Result<Subject<'_>, Finding> {
     let subject = Subject::fresh(builder).await?;
     match subject.can.batch {
         batch if batch < items => {
@@ -28,23 +28,20 @@ async fn room_for<B: StoreBuilder>(builder: &B, items: usize) -> Result<Subject<
 }
 
 /// Sends a batch, and answers what stands in each slot.
-async fn send<B: StoreBuilder>(
-    subject: &Subject<'_, B>,
-    mut batch: WriteBatch<'_>,
-) -> Result<Vec<Option<Answer>>, Finding> {
+async fn send(subject: &Subject<'_>, mut batch: WriteBatch<'_>) -> Result<Vec<Option<Answer>>, Finding> {
     subject.store.write(&mut batch).await.map_err(|error| refused("a batch", &error))?;
     Ok(batch.into_answers().collect())
 }
 
 // rule X5
-pub(super) async fn an_empty_batch_is_no_error<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn an_empty_batch_is_no_error(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     send(&subject, WriteBatch::new()).await?;
     Ok(())
 }
 
 // rule P6
-pub(super) async fn items_are_performed_in_their_order<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn items_are_performed_in_their_order(builder: Stores<'_>) -> Outcome {
     let subject = room_for(builder, 3).await?;
     let Some((attribute, _)) = subject.unique(Kind::User).into_iter().next() else {
         return Err(not_applicable("the store declares no unique attribute that would show the order"));
@@ -84,7 +81,7 @@ pub(super) async fn items_are_performed_in_their_order<B: StoreBuilder>(builder:
 }
 
 // rule X1
-pub(super) async fn each_answer_stands_in_its_own_slot<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn each_answer_stands_in_its_own_slot(builder: Stores<'_>) -> Outcome {
     let subject = room_for(builder, 4).await?;
     let kinds = [Kind::User, Kind::Group, Kind::User, Kind::Group];
     let wishes: Vec<Wish> =
@@ -138,7 +135,7 @@ impl Mixture {
 }
 
 // rule X1
-pub(super) async fn a_refused_item_leaves_the_others_alone<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_refused_item_leaves_the_others_alone(builder: Stores<'_>) -> Outcome {
     let subject = room_for(builder, 6).await?;
     let first = subject.wish(Kind::User, 1);
     let scene = Mixture {
@@ -185,7 +182,7 @@ pub(super) async fn a_refused_item_leaves_the_others_alone<B: StoreBuilder>(buil
 }
 
 // rule X5
-pub(super) async fn the_largest_batch_is_answered_in_full<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn the_largest_batch_is_answered_in_full(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let most = subject.can.batch.clamp(1, MOST);
     let wishes: Vec<Wish> = (0..most).map(|number| subject.wish(Kind::User, number)).collect();

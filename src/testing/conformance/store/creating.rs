@@ -1,6 +1,6 @@
 //! Creates.
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Outcome, demand, not_applicable};
 use super::super::paging::exactly;
 use super::subject::{BOTH, Made, OURS, Subject, THEIRS, Wish};
@@ -12,7 +12,7 @@ use crate::testing::directory::{ODD, odd_anchors};
 
 const TWO: &str = "two records for one person: his access is given twice and taken back once (rules J4, M1)";
 
-async fn reads_back<B: StoreBuilder>(builder: &B, kind: Kind) -> Outcome {
+async fn reads_back(builder: Stores<'_>, kind: Kind) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for number in 1..=3 {
         let wish = subject.wish(kind, number);
@@ -36,17 +36,17 @@ async fn reads_back<B: StoreBuilder>(builder: &B, kind: Kind) -> Outcome {
 }
 
 // rules A1, M1
-pub(super) async fn a_created_user_reads_back_as_written<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_created_user_reads_back_as_written(builder: Stores<'_>) -> Outcome {
     reads_back(builder, Kind::User).await
 }
 
 // rules A1, M1
-pub(super) async fn a_created_group_reads_back_as_written<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_created_group_reads_back_as_written(builder: Stores<'_>) -> Outcome {
     reads_back(builder, Kind::Group).await
 }
 
 // rules A4, M2
-pub(super) async fn odd_characters_come_back_unchanged<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn odd_characters_come_back_unchanged(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -71,8 +71,8 @@ pub(super) async fn odd_characters_come_back_unchanged<B: StoreBuilder>(builder:
 }
 
 /// A store may refuse what it cannot hold, if it then has nothing of it.
-async fn refuses_cleanly<B: StoreBuilder>(
-    subject: &Subject<'_, B>,
+async fn refuses_cleanly(
+    subject: &Subject<'_>,
     wish: &Wish,
     error: &StoreError,
     what: &str,
@@ -87,7 +87,7 @@ async fn refuses_cleanly<B: StoreBuilder>(
 }
 
 // rules A4, S1
-pub(super) async fn a_long_value_is_whole_or_refused<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_long_value_is_whole_or_refused(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -119,7 +119,7 @@ pub(super) async fn a_long_value_is_whole_or_refused<B: StoreBuilder>(builder: &
 }
 
 // rules M1, M2
-pub(super) async fn external_ids_are_kept_byte_for_byte<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn external_ids_are_kept_byte_for_byte(builder: Stores<'_>) -> Outcome {
     const MIXED: &str =
         "two people whose anchors look alike become one, or nobody is known again (rules M1, M2)";
     let subject = Subject::fresh(builder).await?;
@@ -147,7 +147,7 @@ pub(super) async fn external_ids_are_kept_byte_for_byte<B: StoreBuilder>(builder
 }
 
 // rule A1
-pub(super) async fn several_values_all_come_back<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn several_values_all_come_back(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -166,7 +166,7 @@ pub(super) async fn several_values_all_come_back<B: StoreBuilder>(builder: &B) -
 }
 
 // rules A5, A7
-pub(super) async fn a_user_created_inactive_is_inactive<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_user_created_inactive_is_inactive(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     if subject.can.activation == Activation::AlwaysActive {
         return Err(not_applicable("the store declares that every user is active"));
@@ -190,7 +190,7 @@ pub(super) async fn a_user_created_inactive_is_inactive<B: StoreBuilder>(builder
 }
 
 // rule J2
-pub(super) async fn the_origin_is_kept_or_unknown<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn the_origin_is_kept_or_unknown(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let risk = "a user who only signed in is deleted as one who left, or one who left is kept (rule J2)";
     let fits = |found: Option<Origin>, wanted: Origin| {
@@ -222,7 +222,7 @@ pub(super) async fn the_origin_is_kept_or_unknown<B: StoreBuilder>(builder: &B) 
 }
 
 // rules J4, X2
-pub(super) async fn a_second_create_for_one_external_id_is_refused<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_second_create_for_one_external_id_is_refused(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let first = subject.wish(kind, 1);
@@ -253,7 +253,7 @@ pub(super) async fn a_second_create_for_one_external_id_is_refused<B: StoreBuild
 }
 
 // rules M3, M7
-pub(super) async fn a_create_takes_over_no_record_of_somebody_else<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_create_takes_over_no_record_of_somebody_else(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -281,7 +281,7 @@ pub(super) async fn a_create_takes_over_no_record_of_somebody_else<B: StoreBuild
 }
 
 // rules J4, M5
-pub(super) async fn a_user_and_a_group_share_no_external_id<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_user_and_a_group_share_no_external_id(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let user = subject.wish(Kind::User, 1);
     subject.create(&user).await?;
@@ -292,7 +292,7 @@ pub(super) async fn a_user_and_a_group_share_no_external_id<B: StoreBuilder>(bui
 }
 
 // rule M7
-pub(super) async fn one_anchor_of_two_issuers_is_two_records<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn one_anchor_of_two_issuers_is_two_records(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let ours = subject.wish(kind, 1);
@@ -306,7 +306,7 @@ pub(super) async fn one_anchor_of_two_issuers_is_two_records<B: StoreBuilder>(bu
 }
 
 // rule A3
-pub(super) async fn a_create_without_a_required_value_is_refused<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_create_without_a_required_value_is_refused(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {

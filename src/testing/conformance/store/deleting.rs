@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable};
 use super::super::paging::exactly;
 use super::subject::{BOTH, Subject};
@@ -21,7 +21,7 @@ fn delete(kind: Kind, id: &StoreId) -> Write<'_> {
 }
 
 // rules D1, X1
-pub(super) async fn a_deleted_record_is_gone<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_deleted_record_is_gone(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let made = subject.create_all(kind, 1..4).await?;
@@ -51,7 +51,7 @@ pub(super) async fn a_deleted_record_is_gone<B: StoreBuilder>(builder: &B) -> Ou
 }
 
 // rule X2
-pub(super) async fn a_second_delete_is_answered_not_found<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_second_delete_is_answered_not_found(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let id = subject.create(&subject.wish(kind, 1)).await?.id;
@@ -64,7 +64,7 @@ pub(super) async fn a_second_delete_is_answered_not_found<B: StoreBuilder>(build
 }
 
 // rule D2
-pub(super) async fn a_deleted_user_leaves_all_groups<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_deleted_user_leaves_all_groups(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     if subject.can.memberships_on_delete == MembershipsOnDelete::RemoveFirst {
         return Err(not_applicable("the store declares that memberships have to be removed first"));
@@ -91,7 +91,7 @@ pub(super) async fn a_deleted_user_leaves_all_groups<B: StoreBuilder>(builder: &
 }
 
 // rule D2
-pub(super) async fn a_deleted_group_leaves_its_members_alone<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_deleted_group_leaves_its_members_alone(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let users = subject.create_all(Kind::User, 0..3).await?;
     let groups = subject.create_all(Kind::Group, 0..2).await?;
@@ -125,7 +125,7 @@ pub(super) async fn a_deleted_group_leaves_its_members_alone<B: StoreBuilder>(bu
 }
 
 // rules M1, D2
-pub(super) async fn a_store_id_is_never_used_again<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_store_id_is_never_used_again(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let mut seen = BTreeSet::new();
@@ -145,7 +145,7 @@ pub(super) async fn a_store_id_is_never_used_again<B: StoreBuilder>(builder: &B)
 }
 
 // rules J3, M1
-pub(super) async fn a_freed_external_id_can_be_linked_again<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_freed_external_id_can_be_linked_again(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let wish = subject.wish(kind, 1);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable};
 use super::super::paging::walk_complete;
 use super::records::{MembersOf, Record};
@@ -15,10 +15,7 @@ use crate::store::{Members, StoreSelect, Write};
 const MOST: usize = 1_000;
 
 /// A store that lists members, with a group and some users.
-async fn scene<B: StoreBuilder>(
-    builder: &B,
-    users: usize,
-) -> Result<(Subject<'_, B>, StoreId, Vec<StoreId>), Finding> {
+async fn scene(builder: Stores<'_>, users: usize) -> Result<(Subject<'_>, StoreId, Vec<StoreId>), Finding> {
     let subject = Subject::fresh(builder).await?;
     if subject.can.members == Members::Unlisted {
         return Err(not_applicable("the store declares that it cannot list members"));
@@ -28,12 +25,7 @@ async fn scene<B: StoreBuilder>(
     Ok((subject, group, users))
 }
 
-async fn has<B: StoreBuilder>(
-    subject: &Subject<'_, B>,
-    group: &StoreId,
-    wanted: &[StoreId],
-    when: &str,
-) -> Outcome {
+async fn has(subject: &Subject<'_>, group: &StoreId, wanted: &[StoreId], when: &str) -> Outcome {
     let found = subject.members(group).await?;
     let wanted: BTreeSet<String> = wanted.iter().map(|id| id.as_str().to_owned()).collect();
     let missing = wanted.difference(&found).count();
@@ -52,14 +44,14 @@ async fn has<B: StoreBuilder>(
     )
 }
 
-async fn remove<B: StoreBuilder>(subject: &Subject<'_, B>, group: &StoreId, members: &[StoreId]) -> Outcome {
+async fn remove(subject: &Subject<'_>, group: &StoreId, members: &[StoreId]) -> Outcome {
     let write = Write::RemoveMembers { id: group, version: None, members };
     subject.done("removing members", write).await?;
     Ok(())
 }
 
 // rules P3, E4
-pub(super) async fn added_members_join_those_who_are_there<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn added_members_join_those_who_are_there(builder: Stores<'_>) -> Outcome {
     let (subject, group, users) = scene(builder, 5).await?;
     for end in 1..=users.len() {
         let (Some(there), Some(next)) = (users.get(..end), users.get(end - 1..end)) else { break };
@@ -70,7 +62,7 @@ pub(super) async fn added_members_join_those_who_are_there<B: StoreBuilder>(buil
 }
 
 // rule X2
-pub(super) async fn adding_who_is_there_changes_nothing<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn adding_who_is_there_changes_nothing(builder: Stores<'_>) -> Outcome {
     let (subject, group, users) = scene(builder, 3).await?;
     for _ in 0..2 {
         subject.add(&group, users.get(..2).unwrap_or_default()).await?;
@@ -81,7 +73,7 @@ pub(super) async fn adding_who_is_there_changes_nothing<B: StoreBuilder>(builder
 }
 
 // rules D3, X2
-pub(super) async fn removing_takes_out_exactly_the_named<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn removing_takes_out_exactly_the_named(builder: Stores<'_>) -> Outcome {
     let (subject, group, users) = scene(builder, 5).await?;
     let [a, b, c, d, outside] = users.as_slice() else { return Ok(()) };
     subject.add(&group, &[a.clone(), b.clone(), c.clone(), d.clone()]).await?;
@@ -99,7 +91,7 @@ pub(super) async fn removing_takes_out_exactly_the_named<B: StoreBuilder>(builde
 }
 
 // rule E4
-pub(super) async fn groups_keep_their_members_apart<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn groups_keep_their_members_apart(builder: Stores<'_>) -> Outcome {
     let (subject, first, users) = scene(builder, 4).await?;
     let second = subject.create(&subject.wish(Kind::Group, 2)).await?.id;
     let [a, b, c, d] = users.as_slice() else { return Ok(()) };
@@ -111,7 +103,7 @@ pub(super) async fn groups_keep_their_members_apart<B: StoreBuilder>(builder: &B
 }
 
 // rules D6, M8
-pub(super) async fn a_member_whom_somebody_else_made_is_listed<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_member_whom_somebody_else_made_is_listed(builder: Stores<'_>) -> Outcome {
     let (subject, group, users) = scene(builder, 1).await?;
     let stranger = subject.put_unmanaged(&subject.wish(Kind::User, 5)).await?;
     let all: Vec<StoreId> = users.into_iter().chain([stranger]).collect();
@@ -122,7 +114,7 @@ pub(super) async fn a_member_whom_somebody_else_made_is_listed<B: StoreBuilder>(
 }
 
 // rules D1, E4
-pub(super) async fn memberships_leave_the_users_as_they_are<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn memberships_leave_the_users_as_they_are(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let users = subject.create_all(Kind::User, 0..2).await?;
     let read = async || -> Result<Vec<Record>, Finding> {
@@ -153,7 +145,7 @@ pub(super) async fn memberships_leave_the_users_as_they_are<B: StoreBuilder>(bui
 }
 
 // rule X5
-pub(super) async fn as_many_members_as_declared_are_written_at_once<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn as_many_members_as_declared_are_written_at_once(builder: Stores<'_>) -> Outcome {
     let most = Subject::fresh(builder).await?.can.members_per_write.clamp(1, MOST);
     let (subject, group, users) = scene(builder, most + 1).await?;
     let (many, rest) = users.split_at(most.min(users.len()));
@@ -165,7 +157,7 @@ pub(super) async fn as_many_members_as_declared_are_written_at_once<B: StoreBuil
 }
 
 // rules C2, C5
-pub(super) async fn many_members_are_all_listed<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn many_members_are_all_listed(builder: Stores<'_>) -> Outcome {
     let (subject, group, users) = scene(builder, builder.many()).await?;
     for some in users.chunks(subject.can.members_per_write.max(1)) {
         subject.add(&group, some).await?;

@@ -17,14 +17,14 @@ mod versions;
 
 use std::collections::BTreeMap;
 
-use super::builder::StoreBuilder;
+use super::any::Stores;
 use super::finding::run;
 use super::report::Report;
 
 type Values = BTreeMap<String, Vec<String>>;
 
 /// Runs all checks of a store, each on a store of its own.
-pub(super) async fn suite<B: StoreBuilder>(builder: &B) -> Report {
+pub(super) async fn suite(builder: Stores<'_>) -> Report {
     let mut report = Report::new("store");
     macro_rules! check {
         ($($module:ident: $($name:ident),+;)+) => {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::builder::{StoreBuilder, Unmanaged};
+use super::super::any::{AnyStore, Stores};
+use super::super::builder::Unmanaged;
 use super::super::finding::{Finding, Outcome, demand, refused};
 use super::super::paging::{self, Hampered, exactly};
 use super::records::Records;
@@ -13,7 +14,7 @@ use crate::model::Kind;
 use crate::store::{IdentityStore, MemberPage, Members, StoreSelect, StoredGroupPage, StoredUserPage};
 
 // rules P7, X5
-pub(super) async fn the_capabilities_are_sound<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn the_capabilities_are_sound(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     subject.create(&subject.wish(Kind::User, 1)).await?;
     let later = subject.store.capabilities();
@@ -35,7 +36,7 @@ pub(super) async fn the_capabilities_are_sound<B: StoreBuilder>(builder: &B) -> 
 }
 
 // rules C1, C5
-pub(super) async fn an_empty_store_reads_as_complete_and_empty<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn an_empty_store_reads_as_complete_and_empty(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let rows = subject.read(kind, StoreSelect::All).await?;
@@ -45,19 +46,19 @@ pub(super) async fn an_empty_store_reads_as_complete_and_empty<B: StoreBuilder>(
 }
 
 /// A store with more than one page of each kind.
-async fn filled<B: StoreBuilder>(builder: &B) -> Result<(Subject<'_, B>, [Vec<StoreId>; 2]), Finding> {
+async fn filled(builder: Stores<'_>) -> Result<(Subject<'_>, [Vec<StoreId>; 2]), Finding> {
     let subject = Subject::fresh(builder).await?;
     let users = subject.create_all(Kind::User, 0..builder.many()).await?;
     let groups = subject.create_all(Kind::Group, 0..builder.many()).await?;
     Ok((subject, [users, groups]))
 }
 
-fn all<'s, B: StoreBuilder>(subject: &'s Subject<'_, B>, kind: Kind) -> Records<'s, B::Store> {
+fn all<'s, 'b>(subject: &'s Subject<'b>, kind: Kind) -> Records<'s, AnyStore<'b>> {
     Records { store: &subject.store, kind, select: StoreSelect::All }
 }
 
 // rule C5
-pub(super) async fn every_record_is_read_exactly_once<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn every_record_is_read_exactly_once(builder: Stores<'_>) -> Outcome {
     let (subject, made) = filled(builder).await?;
     for (kind, ids) in BOTH.into_iter().zip(&made) {
         let rows = subject.read(kind, StoreSelect::All).await?;
@@ -73,7 +74,7 @@ pub(super) async fn every_record_is_read_exactly_once<B: StoreBuilder>(builder: 
 }
 
 // rule C1
-pub(super) async fn page_tokens_lead_to_the_end<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn page_tokens_lead_to_the_end(builder: Stores<'_>) -> Outcome {
     let (subject, _) = filled(builder).await?;
     for kind in BOTH {
         paging::tokens_lead_on(&all(&subject, kind)).await?;
@@ -82,7 +83,7 @@ pub(super) async fn page_tokens_lead_to_the_end<B: StoreBuilder>(builder: &B) ->
 }
 
 // rules C1, X3
-pub(super) async fn a_page_asked_again_is_the_same<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_page_asked_again_is_the_same(builder: Stores<'_>) -> Outcome {
     let (subject, _) = filled(builder).await?;
     for kind in BOTH {
         paging::asked_again_is_the_same(&all(&subject, kind)).await?;
@@ -91,7 +92,7 @@ pub(super) async fn a_page_asked_again_is_the_same<B: StoreBuilder>(builder: &B)
 }
 
 // rule S1
-pub(super) async fn a_page_is_only_added_to<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_page_is_only_added_to(builder: Stores<'_>) -> Outcome {
     const THERE: &str = "was there before";
     let subject = Subject::fresh(builder).await?;
     subject.create(&subject.wish(Kind::User, 1)).await?;
@@ -117,7 +118,7 @@ pub(super) async fn a_page_is_only_added_to<B: StoreBuilder>(builder: &B) -> Out
 }
 
 // rule X6
-pub(super) async fn a_dropped_read_leaves_the_next_one_whole<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_dropped_read_leaves_the_next_one_whole(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         subject.create_all(kind, 0..5).await?;
@@ -127,7 +128,7 @@ pub(super) async fn a_dropped_read_leaves_the_next_one_whole<B: StoreBuilder>(bu
 }
 
 // rules C1, J4
-pub(super) async fn reads_at_once_do_not_disturb_each_other<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn reads_at_once_do_not_disturb_each_other(builder: Stores<'_>) -> Outcome {
     let (subject, _) = filled(builder).await?;
     for kind in BOTH {
         paging::at_once_is_the_same(&all(&subject, kind)).await?;
@@ -136,7 +137,7 @@ pub(super) async fn reads_at_once_do_not_disturb_each_other<B: StoreBuilder>(bui
 }
 
 // rule M7
-pub(super) async fn records_that_somebody_else_made_are_read<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn records_that_somebody_else_made_are_read(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let ours = subject.create(&subject.wish(kind, 1)).await?.id;
@@ -167,7 +168,7 @@ pub(super) async fn records_that_somebody_else_made_are_read<B: StoreBuilder>(bu
 }
 
 // rule C5
-pub(super) async fn what_cannot_be_seen_is_not_called_complete<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn what_cannot_be_seen_is_not_called_complete(builder: Stores<'_>) -> Outcome {
     let mut subject = Subject::fresh(builder).await?;
     let mut made = Vec::new();
     for kind in BOTH {

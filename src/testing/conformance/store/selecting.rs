@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Outcome, demand, not_applicable};
 use super::super::paging::exactly;
 use super::subject::{BOTH, Subject, THEIRS, Wish};
@@ -12,7 +12,7 @@ use crate::model::Kind;
 use crate::store::{Activation, StoreSelect};
 
 // rule P7
-pub(super) async fn ids_select_exactly_their_records<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn ids_select_exactly_their_records(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let made = subject.create_all(kind, 0..6).await?;
@@ -26,7 +26,7 @@ pub(super) async fn ids_select_exactly_their_records<B: StoreBuilder>(builder: &
 }
 
 // rules M1, M7, X2
-pub(super) async fn external_ids_select_exactly_their_records<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn external_ids_select_exactly_their_records(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let made = subject.create_all(kind, 0..4).await?;
@@ -55,9 +55,7 @@ pub(super) async fn external_ids_select_exactly_their_records<B: StoreBuilder>(b
 }
 
 // rules M2, M6
-pub(super) async fn a_unique_value_selects_its_holder_by_the_declared_rule<B: StoreBuilder>(
-    builder: &B,
-) -> Outcome {
+pub(super) async fn a_unique_value_selects_its_holder_by_the_declared_rule(builder: Stores<'_>) -> Outcome {
     let mut any = false;
     for kind in BOTH {
         let subject = Subject::fresh(builder).await?;
@@ -84,7 +82,7 @@ pub(super) async fn a_unique_value_selects_its_holder_by_the_declared_rule<B: St
 }
 
 // rules J1, P7
-pub(super) async fn a_selected_record_is_read_as_in_the_whole_read<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_selected_record_is_read_as_in_the_whole_read(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let active = subject.can.activation == Activation::AlwaysActive;
     let users = [
@@ -117,7 +115,7 @@ pub(super) async fn a_selected_record_is_read_as_in_the_whole_read<B: StoreBuild
 }
 
 // rules C3, X2
-pub(super) async fn nothing_known_selects_nothing<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn nothing_known_selects_nothing(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     for kind in BOTH {
         let made = subject.create(&subject.wish(kind, 1)).await?.id;
@@ -146,7 +144,7 @@ pub(super) async fn nothing_known_selects_nothing<B: StoreBuilder>(builder: &B) 
 }
 
 // rule M5
-pub(super) async fn users_and_groups_are_selected_apart<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn users_and_groups_are_selected_apart(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut links = Vec::new();
     let mut made = Vec::new();
@@ -169,7 +167,7 @@ pub(super) async fn users_and_groups_are_selected_apart<B: StoreBuilder>(builder
 }
 
 // rules C5, X5
-pub(super) async fn a_long_selection_is_whole<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_long_selection_is_whole(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let made = subject.create_all(Kind::User, 0..builder.many()).await?;
     // The engine reads again as many records as it writes at once.

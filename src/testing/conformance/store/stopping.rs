@@ -1,6 +1,6 @@
 //! Writes that are dropped, writes at once, and a store that is opened again (rules J4, X4).
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, refused, wrong};
 use super::super::turns::{polled, together};
 use super::subject::{Answer, Subject, Wish, made};
@@ -19,7 +19,7 @@ fn creates<'w>(wishes: &'w [Wish], tables: &'w [AttributeTable]) -> WriteBatch<'
 }
 
 // rules X1, X4
-pub(super) async fn a_dropped_write_leaves_true_answers<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_dropped_write_leaves_true_answers(builder: Stores<'_>) -> Outcome {
     for steps in 0..MOST_STEPS {
         let subject = Subject::fresh(builder).await?;
         let wishes: Vec<Wish> =
@@ -38,8 +38,8 @@ pub(super) async fn a_dropped_write_leaves_true_answers<B: StoreBuilder>(builder
     Ok(())
 }
 
-async fn told_the_truth<B: StoreBuilder>(
-    subject: &Subject<'_, B>,
+async fn told_the_truth(
+    subject: &Subject<'_>,
     wishes: &[Wish],
     answers: Vec<Option<Answer>>,
     steps: usize,
@@ -59,7 +59,7 @@ async fn told_the_truth<B: StoreBuilder>(
 }
 
 /// The next run finishes the work: one record for each.
-async fn goes_on<B: StoreBuilder>(subject: &Subject<'_, B>, wishes: &[Wish]) -> Outcome {
+async fn goes_on(subject: &Subject<'_>, wishes: &[Wish]) -> Outcome {
     for wish in wishes {
         match subject.try_create(wish).await? {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -79,7 +79,7 @@ async fn goes_on<B: StoreBuilder>(subject: &Subject<'_, B>, wishes: &[Wish]) -> 
 }
 
 // rule J4
-pub(super) async fn two_creates_at_once_leave_one_record<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn two_creates_at_once_leave_one_record(builder: Stores<'_>) -> Outcome {
     const RIVALS: usize = 3;
     let subject = Subject::fresh(builder).await?;
     for kind in super::subject::BOTH {
@@ -104,7 +104,7 @@ pub(super) async fn two_creates_at_once_leave_one_record<B: StoreBuilder>(builde
 }
 
 // rules J4, M2
-pub(super) async fn two_creates_at_once_leave_one_holder_of_a_name<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn two_creates_at_once_leave_one_holder_of_a_name(builder: Stores<'_>) -> Outcome {
     const RIVALS: usize = 3;
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
@@ -132,7 +132,7 @@ pub(super) async fn two_creates_at_once_leave_one_holder_of_a_name<B: StoreBuild
 }
 
 // rule X4
-pub(super) async fn what_was_answered_survives_a_restart<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn what_was_answered_survives_a_restart(builder: Stores<'_>) -> Outcome {
     let mut subject = Subject::fresh(builder).await?;
     let users = subject.create_all(Kind::User, 0..5).await?;
     let group = subject.create(&subject.wish(Kind::Group, 1)).await?.id;

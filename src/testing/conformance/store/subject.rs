@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::builder::{StoreBuilder, Unmanaged};
+use super::super::any::{AnyStore, Stores};
+use super::super::builder::Unmanaged;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, refused, some, wrong};
 use super::super::paging::{Reading, each_once, walk_complete};
 use super::Values;
@@ -25,9 +26,9 @@ pub(super) const THEIRS: &str = "partner";
 pub(super) const BOTH: [Kind; 2] = [Kind::User, Kind::Group];
 
 /// A fresh store.
-pub(super) struct Subject<'b, B: StoreBuilder> {
-    pub(super) builder: &'b B,
-    pub(super) store: B::Store,
+pub(super) struct Subject<'b> {
+    pub(super) builder: Stores<'b>,
+    pub(super) store: AnyStore<'b>,
     pub(super) can: StoreCapabilities,
 }
 
@@ -88,8 +89,8 @@ pub(super) struct Made {
 /// The answer to one item.
 pub(super) type Answer = Result<Written, StoreError>;
 
-impl<'b, B: StoreBuilder> Subject<'b, B> {
-    pub(super) async fn fresh(builder: &'b B) -> Result<Self, Finding> {
+impl<'b> Subject<'b> {
+    pub(super) async fn fresh(builder: Stores<'b>) -> Result<Self, Finding> {
         let store = builder.empty().await?;
         let can = store.capabilities();
         Ok(Self { builder, store, can })

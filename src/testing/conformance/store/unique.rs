@@ -1,6 +1,6 @@
 //! Unique values (rules M2, M6).
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, wrong};
 use super::subject::{BOTH, Made, Subject, made};
 use crate::error::{ErrorKind, StoreError};
@@ -20,7 +20,7 @@ pub(super) struct Pair {
 }
 
 /// Spellings that show which rule a store really follows.
-pub(super) fn pairs<B: StoreBuilder>(builder: &B, kind: Kind, attribute: &str, rule: MatchRule) -> Vec<Pair> {
+pub(super) fn pairs(builder: Stores<'_>, kind: Kind, attribute: &str, rule: MatchRule) -> Vec<Pair> {
     let base = |number: usize| builder.value(kind, attribute, number);
     let upper = |number: usize| base(number).to_ascii_uppercase();
     let plain = (base(20), upper(20), rule != MatchRule::Exact);
@@ -51,7 +51,7 @@ fn full_width(text: &str) -> String {
 }
 
 /// Every unique attribute of the store.
-fn attributes<B: StoreBuilder>(subject: &Subject<'_, B>) -> Result<Vec<(Kind, String, MatchRule)>, Finding> {
+fn attributes(subject: &Subject<'_>) -> Result<Vec<(Kind, String, MatchRule)>, Finding> {
     let of = |kind| subject.unique(kind).into_iter().map(move |(name, schema)| (kind, name, schema.matching));
     let all: Vec<_> = BOTH.into_iter().flat_map(of).collect();
     if all.is_empty() { Err(not_applicable("the store declares no unique attribute")) } else { Ok(all) }
@@ -69,7 +69,7 @@ pub(super) fn update<'w>(kind: Kind, id: &'w StoreId, changes: &'w [Change]) -> 
 }
 
 // rules M6, X2
-pub(super) async fn a_taken_unique_value_is_refused<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_taken_unique_value_is_refused(builder: Stores<'_>) -> Outcome {
     for (kind, attribute, _) in attributes(&Subject::fresh(builder).await?)? {
         let subject = Subject::fresh(builder).await?;
         let first = subject.wish(kind, 1);
@@ -95,8 +95,8 @@ pub(super) async fn a_taken_unique_value_is_refused<B: StoreBuilder>(builder: &B
 }
 
 /// Creates both of a pair; `Ok(None)` where the store does not take the first at all.
-async fn side_by_side<B: StoreBuilder>(
-    subject: &Subject<'_, B>,
+async fn side_by_side(
+    subject: &Subject<'_>,
     kind: Kind,
     attribute: &str,
     pair: &Pair,
@@ -110,7 +110,7 @@ async fn side_by_side<B: StoreBuilder>(
 }
 
 // rule M2
-pub(super) async fn unique_values_are_compared_by_the_declared_rule<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn unique_values_are_compared_by_the_declared_rule(builder: Stores<'_>) -> Outcome {
     let mut any = false;
     for (kind, attribute, rule) in attributes(&Subject::fresh(builder).await?)? {
         let subject = Subject::fresh(builder).await?;
@@ -134,8 +134,8 @@ pub(super) async fn unique_values_are_compared_by_the_declared_rule<B: StoreBuil
 }
 
 // rule M2
-pub(super) async fn values_that_differ_by_the_declared_rule_stand_side_by_side<B: StoreBuilder>(
-    builder: &B,
+pub(super) async fn values_that_differ_by_the_declared_rule_stand_side_by_side(
+    builder: Stores<'_>,
 ) -> Outcome {
     let mut any = false;
     for (kind, attribute, rule) in attributes(&Subject::fresh(builder).await?)? {
@@ -163,7 +163,7 @@ fn told(error: &StoreError) -> String {
 }
 
 // rules M4, P6
-pub(super) async fn a_freed_unique_value_can_be_taken<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_freed_unique_value_can_be_taken(builder: Stores<'_>) -> Outcome {
     let stuck = "who gets a leaver's login is never created (rules M4, P6)";
     for (kind, attribute, _) in attributes(&Subject::fresh(builder).await?)? {
         let subject = Subject::fresh(builder).await?;
@@ -188,7 +188,7 @@ pub(super) async fn a_freed_unique_value_can_be_taken<B: StoreBuilder>(builder: 
 }
 
 // rules A4, M6
-pub(super) async fn a_record_may_respell_its_own_unique_value<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_record_may_respell_its_own_unique_value(builder: Stores<'_>) -> Outcome {
     for (kind, attribute, rule) in attributes(&Subject::fresh(builder).await?)? {
         let subject = Subject::fresh(builder).await?;
         let Made { id, .. } = subject.create(&subject.wish(kind, 1)).await?;
@@ -215,7 +215,7 @@ pub(super) async fn a_record_may_respell_its_own_unique_value<B: StoreBuilder>(b
 }
 
 // rule M6
-pub(super) async fn a_user_and_a_group_may_have_one_name<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_user_and_a_group_may_have_one_name(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let (users, groups) = (subject.unique(Kind::User), subject.unique(Kind::Group));
     let (Some((of_user, _)), Some((of_group, _))) = (users.first(), groups.first()) else {

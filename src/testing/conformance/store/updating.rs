@@ -1,6 +1,6 @@
 //! Updates, and what they must leave alone.
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Outcome, demand, not_applicable, refused, some, wrong};
 use super::records::Record;
 use super::subject::{BOTH, Made, Subject, THEIRS};
@@ -40,7 +40,7 @@ fn unchanged_but(before: &Record, after: &Record, attributes: &[&str]) -> Outcom
 }
 
 // rule A1
-pub(super) async fn an_update_changes_only_what_it_names<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn an_update_changes_only_what_it_names(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -75,9 +75,7 @@ pub(super) async fn an_update_changes_only_what_it_names<B: StoreBuilder>(builde
 }
 
 // rules A1, P3
-pub(super) async fn an_update_of_several_attributes_changes_them_all<B: StoreBuilder>(
-    builder: &B,
-) -> Outcome {
+pub(super) async fn an_update_of_several_attributes_changes_them_all(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -107,8 +105,8 @@ pub(super) async fn an_update_of_several_attributes_changes_them_all<B: StoreBui
 }
 
 // rules M1, E4
-pub(super) async fn a_renamed_record_keeps_its_id_its_link_and_its_memberships<B: StoreBuilder>(
-    builder: &B,
+pub(super) async fn a_renamed_record_keeps_its_id_its_link_and_its_memberships(
+    builder: Stores<'_>,
 ) -> Outcome {
     let other = "a new name takes people's access away, or makes them somebody else (rule M1)";
     let subject = Subject::fresh(builder).await?;
@@ -137,7 +135,7 @@ pub(super) async fn a_renamed_record_keeps_its_id_its_link_and_its_memberships<B
 }
 
 // rule A2
-pub(super) async fn a_cleared_attribute_is_gone<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_cleared_attribute_is_gone(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -159,7 +157,7 @@ pub(super) async fn a_cleared_attribute_is_gone<B: StoreBuilder>(builder: &B) ->
 }
 
 // rules A1, A4
-pub(super) async fn several_values_are_replaced_as_a_whole<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn several_values_are_replaced_as_a_whole(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -186,7 +184,7 @@ pub(super) async fn several_values_are_replaced_as_a_whole<B: StoreBuilder>(buil
 }
 
 // rule A3
-pub(super) async fn a_required_value_cannot_be_cleared<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_required_value_cannot_be_cleared(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut any = false;
     for kind in BOTH {
@@ -205,9 +203,7 @@ pub(super) async fn a_required_value_cannot_be_cleared<B: StoreBuilder>(builder:
 }
 
 // rules X1, X2
-pub(super) async fn a_write_to_a_missing_record_is_answered_not_found<B: StoreBuilder>(
-    builder: &B,
-) -> Outcome {
+pub(super) async fn a_write_to_a_missing_record_is_answered_not_found(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let member = [subject.create(&subject.wish(Kind::User, 1)).await?.id];
     let deleted = subject.create(&subject.wish(Kind::Group, 1)).await?.id;
@@ -237,7 +233,7 @@ pub(super) async fn a_write_to_a_missing_record_is_answered_not_found<B: StoreBu
 }
 
 // rule X1
-pub(super) async fn a_refused_write_leaves_nothing_behind<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn a_refused_write_leaves_nothing_behind(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let half = "what failed has happened by half, and nobody is told (rules X1, X4)";
     if let Some((unique, _)) = subject.unique(Kind::User).into_iter().next() {
@@ -284,7 +280,7 @@ pub(super) async fn a_refused_write_leaves_nothing_behind<B: StoreBuilder>(build
 }
 
 // rule M7
-pub(super) async fn records_of_another_issuer_stay_as_they_are<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn records_of_another_issuer_stay_as_they_are(builder: Stores<'_>) -> Outcome {
     let subject = Subject::fresh(builder).await?;
     let mut theirs = Vec::new();
     let mut ours = Vec::new();

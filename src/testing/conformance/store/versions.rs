@@ -1,6 +1,6 @@
 //! Conditional writes (rule P7).
 
-use super::super::builder::StoreBuilder;
+use super::super::any::Stores;
 use super::super::finding::{Finding, Outcome, demand, not_applicable, wrong};
 use super::records::Record;
 use super::subject::{BOTH, Subject};
@@ -14,7 +14,7 @@ const OVERWRITTEN: &str =
     "what somebody changed meanwhile is overwritten by a plan that did not know of it (rule P7)";
 
 /// A store that compares versions, or there is nothing to be learned here.
-async fn conditional<B: StoreBuilder>(builder: &B) -> Result<Subject<'_, B>, Finding> {
+async fn conditional(builder: Stores<'_>) -> Result<Subject<'_>, Finding> {
     let subject = Subject::fresh(builder).await?;
     if subject.is_conditional() {
         return Ok(subject);
@@ -35,7 +35,7 @@ fn version(record: &Record) -> Result<Version, Finding> {
 }
 
 // rule P7
-pub(super) async fn every_record_has_a_version<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn every_record_has_a_version(builder: Stores<'_>) -> Outcome {
     let subject = conditional(builder).await?;
     for kind in BOTH {
         subject.create_all(kind, 0..5).await?;
@@ -55,7 +55,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set<B: StoreBuilder>(subject: &Subject<'_, B>) -> Result<Self, Finding> {
+    async fn set(subject: &Subject<'_>) -> Result<Self, Finding> {
         let user = subject.create(&subject.wish(Kind::User, 1)).await?.id;
         let other = [subject.create(&subject.wish(Kind::User, 2)).await?.id];
         let group = subject.create(&subject.wish(Kind::Group, 1)).await?.id;
@@ -63,10 +63,10 @@ impl Scene {
         Ok(Self { user, group, other, changes: BOTH.map(|kind| Self::change(subject, kind, 7)) })
     }
 
-    /// A change of a free attribute or, without one, of a unique one.
-    fn change<B: StoreBuilder>(subject: &Subject<'_, B>, kind: Kind, number: usize) -> Vec<Change> {
+    /// A change of a free attribute or, without one, of any that the store names.
+    fn change(subject: &Subject<'_>, kind: Kind, number: usize) -> Vec<Change> {
         let free = subject.free(kind).into_iter().next();
-        let name = free.or_else(|| subject.unique(kind).into_iter().next().map(|(name, _)| name));
+        let name = free.or_else(|| subject.schemas(kind).next().map(|(name, _)| name.to_owned()));
         let value = |name: &str| subject.builder.value(kind, name, number);
         name.map(|name| Change { old: Vec::new(), new: vec![value(&name)], attribute: name })
             .into_iter()
@@ -103,9 +103,7 @@ impl Scene {
 }
 
 // rule P7
-pub(super) async fn a_stale_version_is_refused_and_nothing_is_written<B: StoreBuilder>(
-    builder: &B,
-) -> Outcome {
+pub(super) async fn a_stale_version_is_refused_and_nothing_is_written(builder: Stores<'_>) -> Outcome {
     let subject = conditional(builder).await?;
     let scene = Scene::set(&subject).await?;
     let old_user = version(&subject.get(Kind::User, &scene.user).await?)?;
@@ -131,7 +129,7 @@ pub(super) async fn a_stale_version_is_refused_and_nothing_is_written<B: StoreBu
 }
 
 // rule P7
-pub(super) async fn every_change_gives_another_version<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn every_change_gives_another_version(builder: Stores<'_>) -> Outcome {
     let subject = conditional(builder).await?;
     let scene = Scene::set(&subject).await?;
     for (what, write) in scene.writes(subject.can.activation, None, None) {
@@ -156,7 +154,7 @@ pub(super) async fn every_change_gives_another_version<B: StoreBuilder>(builder:
 }
 
 // rule P7
-pub(super) async fn the_answered_version_is_the_one_read_next<B: StoreBuilder>(builder: &B) -> Outcome {
+pub(super) async fn the_answered_version_is_the_one_read_next(builder: Stores<'_>) -> Outcome {
     let subject = conditional(builder).await?;
     let wish = subject.wish(Kind::User, 50);
     let made = subject.create(&wish).await?;
@@ -184,8 +182,8 @@ pub(super) async fn the_answered_version_is_the_one_read_next<B: StoreBuilder>(b
     Ok(())
 }
 
-async fn answered<B: StoreBuilder>(
-    subject: &Subject<'_, B>,
+async fn answered(
+    subject: &Subject<'_>,
     what: &str,
     kind: Kind,
     id: &StoreId,
