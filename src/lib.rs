@@ -152,6 +152,7 @@
 //! | Feature | What it adds | Beside the core |
 //! |---|---|---|
 //! | `ldif` | `adapter::ldif`: a source that reads directory exports (RFC 2849) | base64 |
+//! | `ldap` | `adapter::ldap`: a source that reads Active Directory and other directories live | ldap3, rustls with ring, Tokio |
 //! | `sqlite` | `adapter::sqlite`: a store and an assignment set in one file | rusqlite, SQLite compiled in |
 //! | `tracing` | spans and events for reads, steps, writes, retries and limits; no values | tracing |
 //! | `testing` | `testing`: faults on order, generated directories, conformance suites for adapters of one's own | nothing |

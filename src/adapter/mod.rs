@@ -1,5 +1,10 @@
 //! Adapters for real systems, each behind a feature of its own name.
 
+#[cfg(any(feature = "ldap", feature = "ldif"))]
+#[allow(dead_code, reason = "each of the two adapters uses its own part of it")]
+mod directory;
+#[cfg(feature = "ldap")]
+pub mod ldap;
 #[cfg(feature = "ldif")]
 pub mod ldif;
 #[cfg(feature = "sqlite")]

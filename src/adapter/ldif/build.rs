@@ -6,14 +6,15 @@ use std::ops::Range;
 use indexmap::IndexMap;
 
 use super::directory::{Directory, Entry, Group, Member};
-use super::dn::DnKey;
-use super::entry::{Anchor, Class, Draft, PrimaryGroup, draft};
 use super::error::{Fault, LdifError};
-use super::ids::Sid;
 use super::link::{DnIndex, Found, Target, Unique, shared_domain};
-use super::names::Names;
 use super::options::LdifOptions;
-use super::parse::{Marks, Record};
+use super::parse::Marks;
+use crate::adapter::directory::dn::DnKey;
+use crate::adapter::directory::entry::{Anchor, Class, Draft, PrimaryGroup, draft};
+use crate::adapter::directory::ids::Sid;
+use crate::adapter::directory::names::Names;
+use crate::adapter::directory::record::Record;
 use crate::id::MatchRule;
 use crate::model::MemberKind;
 use crate::page::TextColumn;
@@ -80,7 +81,7 @@ impl<'o> Builder<'o> {
         }
         let number = u32::try_from(self.directory.entries.len());
         let number = number.map_err(|_| LdifError::at(record.line, Fault::Entries))?;
-        let draft = draft(record, &mut self.directory.names, self.options);
+        let draft = draft(record, &mut self.directory.names, self.options.reading());
         self.has_guid |= draft.has_guid;
         self.has_control |= draft.has_control;
         self.directory.anchors.push(match &draft.anchor {

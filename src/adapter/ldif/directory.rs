@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::build::Builder;
 use super::encoding::decode;
-use super::entry::Class;
 use super::error::LdifError;
-use super::names::Names;
 use super::options::{LdifOptions, LdifSummary};
 use super::parse::Records;
+use crate::adapter::directory::entry::Class;
+use crate::adapter::directory::names::Names;
 use crate::model::{AccountState, MemberKind};
 use crate::page::TextColumn;
 

@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use indexmap::{Equivalent, IndexMap};
 
-use super::dn::DnKey;
+use crate::adapter::directory::dn::DnKey;
 use crate::model::MemberKind;
 
 /// What a name leads to.

@@ -73,13 +73,9 @@
 
 mod build;
 mod directory;
-mod dn;
 mod encoding;
-mod entry;
 mod error;
-mod ids;
 mod link;
-mod names;
 mod options;
 mod parse;
 #[cfg(test)]

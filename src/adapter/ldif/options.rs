@@ -1,5 +1,6 @@
 //! What the host says about an export, and what was found in it.
 
+use crate::adapter::directory::entry::Reading;
 use crate::id::Issuer;
 use crate::model::Timestamp;
 
@@ -69,6 +70,10 @@ impl LdifOptions {
     pub fn empty_groups(mut self) -> Self {
         self.empty_groups = true;
         self
+    }
+
+    pub(super) fn reading(&self) -> Reading<'_> {
+        Reading { anchor: self.anchor.as_deref(), now: self.now, ends: false }
     }
 }
 

@@ -6,48 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::{Fault, LdifError};
+use crate::adapter::directory::record::{Record, Value};
 
 /// Longest line, unfolded.
 const LINE_BYTES: usize = 64 << 20;
-
-/// An entry as it stands in the text.
-#[derive(Debug, Default)]
-pub(super) struct Record<'t> {
-    /// The line of its DN.
-    pub(super) line: usize,
-    pub(super) dn: Cow<'t, str>,
-    pub(super) values: Vec<Value<'t>>,
-    /// The text ends inside this record: values may be missing.
-    pub(super) cut: bool,
-}
-
-/// One line of a record: a name and a value, taken apart on demand, so that a value is copied only where it was
-/// folded or encoded.
-#[derive(Debug)]
-pub(super) struct Value<'t> {
-    line: Cow<'t, [u8]>,
-    colon: usize,
-    start: usize,
-    decoded: Option<Vec<u8>>,
-}
-
-impl Value<'_> {
-    /// The attribute's name with its options, as spelled.
-    pub(super) fn name(&self) -> &[u8] {
-        self.line.get(..self.colon).unwrap_or_default()
-    }
-
-    pub(super) fn octets(&self) -> &[u8] {
-        match &self.decoded {
-            Some(decoded) => decoded,
-            None => self.line.get(self.start..).unwrap_or_default(),
-        }
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.name().eq_ignore_ascii_case(name.as_bytes())
-    }
-}
 
 /// What the text says about itself beside its records.
 #[derive(Clone, Copy, Debug, Default)]
@@ -196,12 +158,9 @@ fn number_of(digits: &[u8]) -> Option<u32> {
 /// The DN of a record as text of its own.
 fn name_text<'t>(value: &Value<'t>, number: usize) -> Result<Cow<'t, str>, LdifError> {
     let wrong = || LdifError::at(number, Fault::Dn);
-    match (&value.line, &value.decoded) {
-        (Cow::Borrowed(line), None) => {
-            let octets = line.get(value.start..).unwrap_or_default();
-            std::str::from_utf8(octets).map(Cow::Borrowed).map_err(|_| wrong())
-        }
-        _ => String::from_utf8(value.octets().to_vec()).map(Cow::Owned).map_err(|_| wrong()),
+    match value.borrowed() {
+        Some(octets) => std::str::from_utf8(octets).map(Cow::Borrowed).map_err(|_| wrong()),
+        None => String::from_utf8(value.octets().to_vec()).map(Cow::Owned).map_err(|_| wrong()),
     }
 }
 
@@ -227,7 +186,7 @@ fn value(line: Line<'_>) -> Result<Value<'_>, LdifError> {
     };
     let after = rest.get(1..).unwrap_or_default();
     let spaces = after.iter().position(|b| *b != b' ').unwrap_or(after.len());
-    Ok(Value { colon, start: colon + 1 + spaces, decoded, line: text })
+    Ok(Value::of_line(text, colon, colon + 1 + spaces, decoded))
 }
 
 /// A line without its line end, unfolded.

@@ -4,7 +4,7 @@
 ///
 /// Takes the sixteen octets as AD keeps them (the first three groups little-endian), or the text with or without
 /// braces, as some tools write it.
-pub(super) fn guid_text(value: &[u8]) -> Option<String> {
+pub(in crate::adapter) fn guid_text(value: &[u8]) -> Option<String> {
     if let Ok(&[a0, a1, a2, a3, b0, b1, c0, c1, d0, d1, e0, e1, e2, e3, e4, e5]) =
         <&[u8; 16]>::try_from(value)
     {
@@ -17,8 +17,19 @@ pub(super) fn guid_text(value: &[u8]) -> Option<String> {
     uuid_text(text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text))
 }
 
+/// The sixteen octets of a GUID given as canonical text, as AD keeps them; `None` for any other text.
+#[cfg(feature = "ldap")]
+pub(in crate::adapter) fn guid_octets(text: &str) -> Option<[u8; 16]> {
+    let text = uuid_text(text)?;
+    let digits: String = text.split('-').collect();
+    let value = u128::from_str_radix(&digits, 16).ok()?;
+    let [a3, a2, a1, a0, b1, b0, c1, c0, rest @ ..] = value.to_be_bytes();
+    let [d0, d1, e0, e1, e2, e3, e4, e5] = rest;
+    Some([a0, a1, a2, a3, b0, b1, c0, c1, d0, d1, e0, e1, e2, e3, e4, e5])
+}
+
 /// A UUID given as text, in lower case.
-pub(super) fn uuid_text(text: &str) -> Option<String> {
+pub(in crate::adapter) fn uuid_text(text: &str) -> Option<String> {
     let fits = |(i, b): (usize, u8)| match i {
         8 | 13 | 18 | 23 => b == b'-',
         _ => b.is_ascii_hexdigit(),
@@ -28,11 +39,11 @@ pub(super) fn uuid_text(text: &str) -> Option<String> {
 
 /// A security identifier in its binary form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Sid(Box<[u8]>);
+pub(in crate::adapter) struct Sid(Box<[u8]>);
 
 impl Sid {
     /// Takes the binary form, or the text `S-1-5-21-…`.
-    pub(super) fn parse(value: &[u8]) -> Option<Self> {
+    pub(in crate::adapter) fn parse(value: &[u8]) -> Option<Self> {
         let octets = match value.strip_prefix(b"S-1-").or_else(|| value.strip_prefix(b"s-1-")) {
             Some(text) => Self::from_text(std::str::from_utf8(text).ok()?)?,
             None => value.to_vec(),
@@ -52,13 +63,13 @@ impl Sid {
     }
 
     /// The last part: which object of the domain it is.
-    pub(super) fn rid(&self) -> Option<u32> {
+    pub(in crate::adapter) fn rid(&self) -> Option<u32> {
         let (_, last) = self.0.split_last_chunk::<4>()?;
         (self.0.len() > 8).then(|| u32::from_le_bytes(*last))
     }
 
     /// Another object of the same domain.
-    pub(super) fn sibling(&self, rid: u32) -> Option<Self> {
+    pub(in crate::adapter) fn sibling(&self, rid: u32) -> Option<Self> {
         self.rid()?;
         let (domain, _) = self.0.split_last_chunk::<4>()?;
         Some(Self(domain.iter().copied().chain(rid.to_le_bytes()).collect()))
@@ -78,6 +89,14 @@ mod tests {
         assert_eq!(guid_text(text.as_bytes()).as_deref(), Some(text));
         assert_eq!(guid_text(b"03020100-0504-0706-0809-0a0b0c0d0e0"), None);
         assert_eq!(guid_text(b""), None);
+    }
+
+    #[cfg(feature = "ldap")]
+    #[test]
+    fn octets_and_text_of_a_guid_are_each_others_inverse() {
+        let octets: Vec<u8> = (0..16).collect();
+        assert_eq!(guid_octets("03020100-0504-0706-0809-0A0B0C0D0E0F"), octets.try_into().ok());
+        assert_eq!(guid_octets("{03020100-0504-0706-0809-0A0B0C0D0E0F}"), None);
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::id::MatchRule;
 ///
 /// Inside a value `,` `+` and `\` are always escaped, so that the unescaped ones can only be separators.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct DnKey(Box<str>);
+pub(in crate::adapter) struct DnKey(Box<str>);
 
 impl DnKey {
     /// The key of a name, or `None` where the text is no name. Linear in its length.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::adapter) fn parse(text: &str) -> Option<Self> {
         let mut parser =
             Parser { rest: text, key: String::with_capacity(text.len() + 8), scratch: Vec::new() };
         parser.skip_spaces();
@@ -33,18 +33,28 @@ impl DnKey {
     }
 
     /// Whether this names nobody at all.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::adapter) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether the object lives in another domain (rule E9): it is below the domain's own container for such objects.
     /// A container of that name anywhere else proves nothing: whoever may create one is not to be believed.
-    pub(super) fn is_foreign(&self) -> bool {
+    pub(in crate::adapter) fn is_foreign(&self) -> bool {
         self.0.contains(",cn=foreignsecurityprincipals,dc=")
     }
 
+    /// Whether this is the other name or a name below it.
+    #[cfg(feature = "ldap")]
+    pub(in crate::adapter) fn is_below(&self, other: &Self) -> bool {
+        match self.0.strip_suffix(&*other.0) {
+            // A comma inside a value is always escaped, so one before the suffix is a separator.
+            Some(before) => before.is_empty() || other.0.is_empty() || before.ends_with(','),
+            None => false,
+        }
+    }
+
     /// The last RDNs as long as they are domain components: `dc=corp,dc=example,dc=com`.
-    pub(super) fn domain(&self) -> &str {
+    pub(in crate::adapter) fn domain(&self) -> &str {
         let mut start = self.0.len();
         let mut end = self.0.len();
         loop {
@@ -350,6 +360,16 @@ mod tests {
         assert_eq!(domain("DC=x").as_deref(), Some("dc=x"));
         assert_eq!(domain("o=Example,c=US").as_deref(), Some(""));
         assert_eq!(domain("").as_deref(), Some(""));
+    }
+
+    #[cfg(feature = "ldap")]
+    #[test]
+    fn a_name_is_below_itself_and_its_parents_only() {
+        let below =
+            |one, other| DnKey::parse(one).zip(DnKey::parse(other)).is_some_and(|(a, b)| a.is_below(&b));
+        assert!(below("CN=a,OU=b,DC=x", "ou=B,dc=X") && below("DC=x", "dc=x") && below("DC=x", ""));
+        assert!(!below("OU=ab,DC=x", "OU=b,DC=x") && !below("CN=a\\,OU=b,DC=x", "OU=b,DC=x"));
+        assert!(!below("DC=x", "DC=a,DC=x"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 /// What an attribute is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::adapter) enum Role {
     /// Handed on and nothing else.
     Plain,
     /// Neither handed on nor used: binary, secret, or told otherwise.
@@ -28,7 +28,7 @@ pub(super) enum Role {
 
 impl Role {
     /// Whether values with this role are attributes of the object too.
-    pub(super) fn is_shown(self) -> bool {
+    pub(in crate::adapter) fn is_shown(self) -> bool {
         !matches!(
             self,
             Self::LeftOut
@@ -43,25 +43,25 @@ impl Role {
 
 /// A part of a ranged attribute: `member;range=0-1499`, or `*` for the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Range {
-    pub(super) first: u64,
+pub(in crate::adapter) struct Range {
+    pub(in crate::adapter) first: u64,
     /// `None`: up to the last value.
-    pub(super) last: Option<u64>,
+    pub(in crate::adapter) last: Option<u64>,
 }
 
 /// What a spelling of a name stands for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Meaning {
+pub(in crate::adapter) struct Meaning {
     /// Number of the name without range and without regard to case.
-    pub(super) name: u32,
-    pub(super) role: Role,
-    pub(super) is_anchor: bool,
-    pub(super) range: Option<Range>,
+    pub(in crate::adapter) name: u32,
+    pub(in crate::adapter) role: Role,
+    pub(in crate::adapter) is_anchor: bool,
+    pub(in crate::adapter) range: Option<Range>,
 }
 
 /// All names of an export, each spelling looked at once.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(in crate::adapter) struct Names {
     meanings: IndexMap<Box<[u8]>, Meaning>,
     /// Lower case to the spelling that is handed on.
     spelled: IndexMap<Box<str>, Box<str>>,
@@ -70,11 +70,11 @@ pub(super) struct Names {
 
 impl Names {
     /// With the attribute that the host named as anchor.
-    pub(super) fn with_anchor(anchor: Option<&str>) -> Self {
+    pub(in crate::adapter) fn with_anchor(anchor: Option<&str>) -> Self {
         Self { anchor: anchor.map(|name| name.to_ascii_lowercase().into()), ..Self::default() }
     }
 
-    pub(super) fn meaning(&mut self, spelling: &[u8]) -> Meaning {
+    pub(in crate::adapter) fn meaning(&mut self, spelling: &[u8]) -> Meaning {
         if let Some(known) = self.meanings.get(spelling) {
             return *known;
         }
@@ -84,7 +84,7 @@ impl Names {
     }
 
     /// The spelling that is handed on.
-    pub(super) fn spelling(&self, name: u32) -> &str {
+    pub(in crate::adapter) fn spelling(&self, name: u32) -> &str {
         self.spelled.get_index(name as usize).map_or("", |(_, spelled)| spelled)
     }
 

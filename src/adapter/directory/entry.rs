@@ -2,13 +2,12 @@
 
 use super::ids::{Sid, guid_text, uuid_text};
 use super::names::{Names, Range, Role};
-use super::options::LdifOptions;
-use super::parse::Record;
+use super::record::Record;
 use crate::model::{AccountState, MemberKind, Timestamp};
 
 /// What an entry is, by its object classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(in crate::adapter) enum Class {
     User,
     Group,
     /// Both at once; the engine shall say what it thinks of that (rule M5).
@@ -23,16 +22,16 @@ pub(super) enum Class {
 }
 
 impl Class {
-    pub(super) fn is_user(self) -> bool {
+    pub(in crate::adapter) fn is_user(self) -> bool {
         matches!(self, Self::User | Self::UserAndGroup)
     }
 
-    pub(super) fn is_group(self) -> bool {
+    pub(in crate::adapter) fn is_group(self) -> bool {
         matches!(self, Self::Group | Self::UserAndGroup)
     }
 
     /// What a member that is such an entry is (rule E9).
-    pub(super) fn member_kind(self) -> MemberKind {
+    pub(in crate::adapter) fn member_kind(self) -> MemberKind {
         match self {
             Self::User => MemberKind::User,
             Self::Group => MemberKind::Group,
@@ -94,9 +93,20 @@ impl Found {
     }
 }
 
+/// What the host says about entries that they do not say themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::adapter) struct Reading<'o> {
+    /// The attribute that holds the immutable id, where the host named one.
+    pub(in crate::adapter) anchor: Option<&'o str>,
+    /// When `accountExpires` is judged.
+    pub(in crate::adapter) now: Option<Timestamp>,
+    /// Every account has an `accountExpires`: one that shows none keeps it from us.
+    pub(in crate::adapter) ends: bool,
+}
+
 /// An anchor, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(in crate::adapter) enum Anchor {
     /// `objectGUID`, or what the host named.
     Sure(String),
     /// `entryUUID`, which counts only where no entry has an `objectGUID`: nobody shall have one anchor today and the
@@ -107,7 +117,7 @@ pub(super) enum Anchor {
 
 /// The group that `primaryGroupID` names (rule E10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PrimaryGroup {
+pub(in crate::adapter) enum PrimaryGroup {
     Rid(u32),
     /// The attribute is there and makes no sense, or it is not there.
     Unknown,
@@ -115,26 +125,26 @@ pub(super) enum PrimaryGroup {
 
 /// A record with its values sorted out. Numbers of values point into the record.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) class: Class,
-    pub(super) deleted: bool,
-    pub(super) anchor: Anchor,
-    pub(super) has_guid: bool,
-    pub(super) has_control: bool,
-    pub(super) state: AccountState,
-    pub(super) version: Option<u64>,
-    pub(super) sid: Option<Sid>,
-    pub(super) token: Option<u32>,
-    pub(super) primary_group: PrimaryGroup,
-    pub(super) uids: Vec<usize>,
-    pub(super) members: Vec<usize>,
-    pub(super) member_uids: Vec<usize>,
+pub(in crate::adapter) struct Draft {
+    pub(in crate::adapter) class: Class,
+    pub(in crate::adapter) deleted: bool,
+    pub(in crate::adapter) anchor: Anchor,
+    pub(in crate::adapter) has_guid: bool,
+    pub(in crate::adapter) has_control: bool,
+    pub(in crate::adapter) state: AccountState,
+    pub(in crate::adapter) version: Option<u64>,
+    pub(in crate::adapter) sid: Option<Sid>,
+    pub(in crate::adapter) token: Option<u32>,
+    pub(in crate::adapter) primary_group: PrimaryGroup,
+    pub(in crate::adapter) uids: Vec<usize>,
+    pub(in crate::adapter) members: Vec<usize>,
+    pub(in crate::adapter) member_uids: Vec<usize>,
     /// The member list is cut short (rule C1).
-    pub(super) list_cut: bool,
+    pub(in crate::adapter) list_cut: bool,
     /// Names with values that are handed on.
-    pub(super) shown: Vec<(u32, usize)>,
+    pub(in crate::adapter) shown: Vec<(u32, usize)>,
     /// Names of which nothing is handed on because some of it could not be read (rule A2).
-    pub(super) unreadable: Vec<u32>,
+    pub(in crate::adapter) unreadable: Vec<u32>,
 }
 
 /// Values that a sound entry has once.
@@ -171,7 +181,7 @@ impl<'r> Once<'r> {
 }
 
 /// Sorts out a record. Linear in its values, but for sorting its ranges and unreadable names.
-pub(super) fn draft(record: &Record<'_>, names: &mut Names, options: &LdifOptions) -> Draft {
+pub(in crate::adapter) fn draft(record: &Record<'_>, names: &mut Names, reading: Reading<'_>) -> Draft {
     let class = Class::of(record, names);
     let (mut guid, mut uuid, mut named) = (Once::default(), Once::default(), Once::default());
     let (mut control, mut expires, mut changed) = (Once::default(), Once::default(), Once::default());
@@ -240,10 +250,10 @@ pub(super) fn draft(record: &Record<'_>, names: &mut Names, options: &LdifOption
     Draft {
         class,
         deleted: deleted.octets().is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"true")),
-        anchor: anchor(options, guid, uuid, named),
+        anchor: anchor(reading, guid, uuid, named),
         has_guid: !guid.is_absent(),
         has_control: !control.is_absent(),
-        state: state(control.number(), expires, options.now),
+        state: state(control.number(), expires, reading),
         version: changed.number(),
         sid: sid.octets().and_then(Sid::parse),
         token: token.number(),
@@ -272,10 +282,10 @@ fn covers_all(ranges: impl Iterator<Item = Range>) -> bool {
     false
 }
 
-fn anchor(options: &LdifOptions, guid: Once<'_>, uuid: Once<'_>, named: Once<'_>) -> Anchor {
+fn anchor(reading: Reading<'_>, guid: Once<'_>, uuid: Once<'_>, named: Once<'_>) -> Anchor {
     let text =
         |value: &[u8]| std::str::from_utf8(value).ok().filter(|text| !text.is_empty()).map(str::to_owned);
-    let sure = match &options.anchor {
+    let sure = match reading.anchor {
         Some(name) if !name.eq_ignore_ascii_case("objectGUID") => {
             named.octets().and_then(text).map(|text| uuid_text(&text).unwrap_or(text))
         }
@@ -283,7 +293,7 @@ fn anchor(options: &LdifOptions, guid: Once<'_>, uuid: Once<'_>, named: Once<'_>
     };
     match (sure, uuid.octets().and_then(text)) {
         (Some(anchor), _) => Anchor::Sure(anchor),
-        (None, Some(anchor)) if options.anchor.is_none() && guid.is_absent() => {
+        (None, Some(anchor)) if reading.anchor.is_none() && guid.is_absent() => {
             Anchor::EntryUuid(uuid_text(&anchor).unwrap_or(anchor))
         }
         _ => Anchor::Missing,
@@ -298,11 +308,12 @@ const EPOCH_SECONDS: i128 = 11_644_473_600;
 const STEPS: i128 = 10_000_000;
 
 /// Whether the account may sign in (rule A5).
-fn state(control: Option<i64>, expires: Once<'_>, now: Option<Timestamp>) -> AccountState {
+fn state(control: Option<i64>, expires: Once<'_>, reading: Reading<'_>) -> AccountState {
     if control.is_some_and(|control| control & DISABLED != 0) {
         return AccountState::Disabled;
     }
-    let expired = match (expires, expires.number::<i64>(), now) {
+    let expired = match (expires, expires.number::<i64>(), reading.now) {
+        (Once::Absent, ..) if reading.ends => None,
         (Once::Absent, ..) | (_, Some(0 | i64::MAX), _) => Some(false),
         (_, Some(end), Some(now)) => Some(i128::from(end) <= (i128::from(now.0) + EPOCH_SECONDS) * STEPS),
         _ => None,
@@ -316,20 +327,27 @@ fn state(control: Option<i64>, expires: Once<'_>, now: Option<Timestamp>) -> Acc
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::Records;
+    use super::super::record::Value;
     use super::*;
 
-    fn read(lines: &str, options: &LdifOptions) -> Draft {
-        let text = format!("dn: cn=a\n{lines}\n");
-        let record = Records::new(text.as_bytes()).next().unwrap().unwrap();
-        draft(&record, &mut Names::with_anchor(options.anchor.as_deref()), options)
+    fn read(lines: &str, reading: Reading<'_>) -> Draft {
+        let value = |line: &str| match line.split_once(": ") {
+            Some((name, hex)) if name.ends_with(":hex") => {
+                let octets = hex.split(' ').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
+                Value::of(name.trim_end_matches(":hex").as_bytes(), octets)
+            }
+            Some((name, text)) => Value::of(name.as_bytes(), text.as_bytes().to_vec()),
+            None => panic!("no line: {line}"),
+        };
+        let record = Record { values: lines.lines().map(value).collect(), ..Record::default() };
+        draft(&record, &mut Names::with_anchor(reading.anchor), reading)
     }
 
     #[test]
     fn computers_and_contacts_are_no_users_though_their_classes_say_so() {
         let class = |classes: &[&str]| {
             let lines: String = classes.iter().map(|class| format!("objectClass: {class}\n")).collect();
-            read(&lines, &LdifOptions::new()).class
+            read(&lines, Reading::default()).class
         };
         assert_eq!(class(&["top", "person", "organizationalPerson", "USER"]), Class::User);
         assert_eq!(class(&["top", "person", "user", "computer"]), Class::Computer);
@@ -349,13 +367,17 @@ mod tests {
         // rule A5
         use AccountState::{Disabled, Enabled, Unknown};
         let state = |lines: &str, now: Option<i64>| {
-            let options = LdifOptions { now: now.map(Timestamp), ..LdifOptions::new() };
-            read(lines, &options).state
+            read(lines, Reading { now: now.map(Timestamp), ..Reading::default() }).state
         };
         assert_eq!(state("userAccountControl: 512\n", None), Enabled);
         assert_eq!(state("userAccountControl: 514\n", None), Disabled);
         assert_eq!(state("", None), Unknown);
         assert_eq!(state("userAccountControl: x\n", None), Unknown);
+        // A live controller shows the end of every account that may be read.
+        let live = Reading { ends: true, ..Reading::default() };
+        assert_eq!(read("userAccountControl: 512\n", live).state, Unknown);
+        assert_eq!(read("userAccountControl: 512\naccountExpires: 0\n", live).state, Enabled);
+        assert_eq!(read("userAccountControl: 514\n", live).state, Disabled);
         for never in ["0", "9223372036854775807"] {
             assert_eq!(state(&format!("userAccountControl: 512\naccountExpires: {never}\n"), None), Enabled);
         }
@@ -376,7 +398,7 @@ mod tests {
     #[test]
     fn a_list_in_ranges_is_whole_only_from_the_first_value_to_the_last() {
         // rule C1
-        let cut = |lines: &str| read(lines, &LdifOptions::new()).list_cut;
+        let cut = |lines: &str| read(lines, Reading::default()).list_cut;
         assert!(!cut("member: cn=b\n"));
         assert!(cut("member;range=0-1499: cn=b\n"));
         assert!(!cut("member;range=0-*: cn=b\n"));
@@ -384,15 +406,15 @@ mod tests {
         assert!(cut("member;range=0-1499: cn=b\nmember;range=1501-*: cn=c\n"));
         assert!(cut("member;range=1500-*: cn=c\n"));
         assert!(cut("member;range=0-x: cn=c\n"));
-        assert!(cut("member:: /w==\n"));
+        assert!(cut("member:hex: ff\n"));
     }
 
     #[test]
     fn an_attribute_that_is_cut_or_no_text_is_unreadable_as_a_whole() {
         // rule A2
         let draft = read(
-            "mail: a@x\nmail:: /w==\nurl;range=0-9: u\ncn: a\ntitle;range=0-*: t\n",
-            &LdifOptions::new(),
+            "mail: a@x\nmail:hex: ff\nurl;range=0-9: u\ncn: a\ntitle;range=0-*: t\n",
+            Reading::default(),
         );
         assert_eq!(draft.unreadable.len(), 2);
         assert_eq!(draft.shown.len(), 2);
@@ -400,18 +422,21 @@ mod tests {
 
     #[test]
     fn one_anchor_and_only_one_identifies() {
-        let anchor = |lines: &str, options: LdifOptions| read(lines, &options).anchor;
+        let anchor = |lines: &str, reading: Reading<'_>| read(lines, reading).anchor;
         let guid = "objectGUID: 03020100-0504-0706-0809-0A0B0C0D0E0F\n";
         let text = "03020100-0504-0706-0809-0a0b0c0d0e0f".to_owned();
-        assert_eq!(anchor(guid, LdifOptions::new()), Anchor::Sure(text.clone()));
+        assert_eq!(anchor(guid, Reading::default()), Anchor::Sure(text.clone()));
         assert_eq!(
-            anchor(&guid.replace("objectGUID", "entryUUID"), LdifOptions::new()),
+            anchor(&guid.replace("objectGUID", "entryUUID"), Reading::default()),
             Anchor::EntryUuid(text.clone())
         );
-        assert_eq!(anchor(&format!("{guid}{guid}"), LdifOptions::new()), Anchor::Missing);
-        assert_eq!(anchor("objectGUID: x\nentryUUID: y\n", LdifOptions::new()), Anchor::Missing);
-        let named = LdifOptions::new().anchor("employeeNumber");
+        assert_eq!(anchor(&format!("{guid}{guid}"), Reading::default()), Anchor::Missing);
+        assert_eq!(anchor("objectGUID: x\nentryUUID: y\n", Reading::default()), Anchor::Missing);
+        let named = Reading { anchor: Some("employeeNumber"), ..Reading::default() };
         assert_eq!(anchor(&format!("{guid}employeenumber: X7\n"), named), Anchor::Sure("X7".to_owned()));
-        assert_eq!(anchor(guid, LdifOptions::new().anchor("OBJECTGUID")), Anchor::Sure(text));
+        assert_eq!(
+            anchor(guid, Reading { anchor: Some("OBJECTGUID"), ..Reading::default() }),
+            Anchor::Sure(text)
+        );
     }
 }
