@@ -7,5 +7,9 @@ mod directory;
 pub mod ldap;
 #[cfg(feature = "ldif")]
 pub mod ldif;
+#[cfg(any(feature = "scim", feature = "aws"))]
+mod rate;
+#[cfg(feature = "scim")]
+pub mod scim;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
