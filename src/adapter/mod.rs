@@ -1,5 +1,7 @@
 //! Adapters for real systems, each behind a feature of its own name.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 #[cfg(any(feature = "ldap", feature = "ldif"))]
 #[allow(dead_code, reason = "each of the two adapters uses its own part of it")]
 mod directory;
