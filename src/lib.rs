@@ -154,6 +154,7 @@
 //! | `ldif` | `adapter::ldif`: a source that reads directory exports (RFC 2849) | base64 |
 //! | `ldap` | `adapter::ldap`: a source that reads Active Directory and other directories live | ldap3, rustls with ring, Tokio |
 //! | `sqlite` | `adapter::sqlite`: a store and an assignment set in one file | rusqlite, SQLite compiled in |
+//! | `postgres` | `adapter::postgres`: a store and an assignment set in one schema of a PostgreSQL database, one runner at a time | tokio-postgres, Tokio |
 //! | `scim` | `adapter::scim`: a store behind a SCIM 2.0 service | reqwest, rustls with ring, Tokio |
 //! | `aws` | `adapter::aws`: AWS IAM Identity Center: its assignments, and its store, which is written through SCIM | the AWS SDK, `scim` |
 //! | `tracing` | spans and events for reads, steps, writes, retries and limits; no values | tracing |

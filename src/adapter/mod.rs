@@ -9,9 +9,13 @@ mod directory;
 pub mod ldap;
 #[cfg(feature = "ldif")]
 pub mod ldif;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(any(feature = "scim", feature = "aws"))]
 mod rate;
 #[cfg(feature = "scim")]
 pub mod scim;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -3,14 +3,11 @@
 use rusqlite::{Connection, Row, TransactionBehavior};
 
 use super::fault::Fault;
-use super::read::{place, token};
+use crate::adapter::sql::{ROWS, place, token};
 use crate::assignment::AssignmentPage;
 use crate::id::{ExternalId, StoreId};
 use crate::model::Principal;
 use crate::page::{PageEnd, PageToken};
-
-/// Assignments in a page.
-const ROWS: usize = 1_000;
 
 const INSERT: &str = "INSERT INTO assignments (issuer, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 const DELETE: &str = "DELETE FROM assignments WHERE issuer IS ?1 AND value = ?2";

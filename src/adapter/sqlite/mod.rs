@@ -94,7 +94,6 @@ mod assignments;
 mod fault;
 mod options;
 mod read;
-mod record;
 mod runs;
 mod schema;
 mod statements;
@@ -111,8 +110,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use self::fault::Fault;
 pub use self::options::SqliteOptions;
-pub use self::record::{Counts, NewRecord};
 use self::write::Fresh;
+pub use crate::adapter::sql::{Counts, NewRecord};
 use crate::assignment::{AssignmentPage, AssignmentSet};
 use crate::error::{AssignmentError, StoreError};
 use crate::id::{Issuer, StoreId};

@@ -5,15 +5,10 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Rows};
 
 use super::fault::Fault;
 use super::statements::Statements;
+use crate::adapter::sql::{MEMBERS, ROWS, Refusal, deactivated_by, origin, place, token};
 use crate::model::{DeactivatedBy, Kind, Origin};
 use crate::page::{PageEnd, PageToken};
 use crate::store::{StoreCapabilities, StoreSelect, StoredGroupPage, StoredUserPage};
-
-/// Records in a page.
-const ROWS: usize = 1_000;
-
-/// A page of groups ends early once it holds so many members; the group at hand is still given whole.
-const MEMBERS: usize = 100_000;
 
 pub(super) const MEMBERS_OF: &str = "SELECT group_pk, id FROM memberships JOIN users ON users.pk = user_pk \
                           WHERE group_pk BETWEEN ?1 AND ?2 ORDER BY group_pk, user_pk";
@@ -30,19 +25,15 @@ pub(super) struct Head {
 
 impl Head {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let origin: Option<String> = row.get(4)?;
+        let origin_of: Option<String> = row.get(4)?;
         let inactive_by: Option<String> = row.get(5)?;
         Ok(Self {
             pk: row.get(0)?,
             id: row.get(1)?,
             version: row.get(2)?,
             active: row.get(3)?,
-            origin: origin.map(|name| if name == "jit" { Origin::Jit } else { Origin::Synced }),
-            // Whoever made a user inactive without a word was not this adapter.
-            deactivated_by: match inactive_by.as_deref() {
-                Some("sync") => DeactivatedBy::Sync,
-                _ => DeactivatedBy::Other,
-            },
+            origin: origin_of.as_deref().map(origin),
+            deactivated_by: deactivated_by(inactive_by.as_deref()),
         })
     }
 }
@@ -79,7 +70,7 @@ pub(super) fn read<P: Fill>(
         StoreSelect::UniqueValue { attribute, value } => {
             let schema = capabilities.schema(P::KIND, attribute);
             if !schema.unique {
-                return Err(Fault::NotUnique(P::KIND, attribute.to_owned()));
+                return Err(Refusal::NotUnique(P::KIND, attribute.to_owned()).into());
             }
             let key = schema.matching.key(value);
             look_up(&transaction, &[key], at, page, |key| {
@@ -112,9 +103,9 @@ fn look_up<K, P: Fill>(
     page: &mut P,
     find: impl Fn(&K) -> Result<Option<Head>, Fault>,
 ) -> Result<PageEnd, Fault> {
-    let start = usize::try_from(at.map_or(Ok(0), place)?).map_err(|_| Fault::Token)?;
+    let start = usize::try_from(at.map_or(Ok(0), place)?).map_err(|_| Refusal::Token)?;
     let mut next = start;
-    for key in keys.get(start..).ok_or(Fault::Token)?.iter().take(ROWS) {
+    for key in keys.get(start..).ok_or(Refusal::Token)?.iter().take(ROWS) {
         if let Some(head) = find(key)? {
             page.fill(connection, &[head])?;
         }
@@ -230,13 +221,4 @@ impl<'s> Cursor<'s> {
         }
         Ok(())
     }
-}
-
-/// The number after which to go on.
-pub(super) fn place(token: &PageToken) -> Result<i64, Fault> {
-    token.as_bytes().try_into().map(i64::from_be_bytes).map_err(|_| Fault::Token)
-}
-
-pub(super) fn token(place: i64) -> PageToken {
-    PageToken::new(place.to_be_bytes())
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Fault;
+use crate::adapter::sql::Refusal;
 use crate::id::Issuer;
 use crate::run::RunState;
 
@@ -12,12 +13,12 @@ pub(super) fn read(connection: &Connection, issuer: &Issuer) -> Result<Option<Ru
     // As bytes: a text that is not UTF-8 is a state that cannot be read, not a database that failed.
     let kept = statement.query_row([issuer.as_str()], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()));
     let Some(json) = kept.optional()? else { return Ok(None) };
-    serde_json::from_slice(&json).map(Some).map_err(|_| Fault::RunState)
+    serde_json::from_slice(&json).map(Some).map_err(|_| Refusal::RunState.into())
 }
 
 /// Keeps a state in the place of the one before. One statement outside any other transaction is its own.
 pub(super) fn keep(connection: &Connection, issuer: &Issuer, state: &RunState) -> Result<(), Fault> {
-    let json = serde_json::to_string(state).map_err(|_| Fault::RunState)?;
+    let json = serde_json::to_string(state).map_err(|_| Refusal::RunState)?;
     let sql = "INSERT INTO run_states (issuer, state) VALUES (?1, ?2)
                ON CONFLICT (issuer) DO UPDATE SET state = excluded.state";
     connection.prepare_cached(sql)?.execute((issuer.as_str(), json))?;

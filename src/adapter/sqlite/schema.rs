@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use indexmap::IndexMap;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::fault::Fault;
 use super::options::SqliteOptions;
+use crate::adapter::sql::{self, default_schema, meta_name, print_schema};
 use crate::model::Kind;
-use crate::store::{
-    Adoption, AttributeSchema, Concurrency, DeactivationMemory, Members, MembershipsOnDelete,
-    StoreCapabilities,
-};
+use crate::store::StoreCapabilities;
 
 /// `idsy`: tells our files from those of other programs, to us and to `file(1)`.
 const APPLICATION_ID: i64 = 0x6964_7379;
@@ -200,16 +197,14 @@ fn inspect(connection: &Transaction<'_>) -> Result<Found, Fault> {
 }
 
 fn create(connection: &Connection, options: &SqliteOptions) -> Result<(), Fault> {
-    let defaults = StoreCapabilities::default();
     connection.execute_batch(TABLES)?;
     connection.execute("INSERT INTO meta VALUES ('identity', lower(hex(randomblob(16))))", [])?;
-    let schemas = [
-        ("user_schema", options.users.as_ref().unwrap_or(&defaults.users)),
-        ("group_schema", options.groups.as_ref().unwrap_or(&defaults.groups)),
-    ];
-    for (name, schema) in schemas {
-        let text = serde_json::to_string(schema).map_err(Fault::Meta)?;
-        connection.execute("INSERT INTO meta VALUES (?1, ?2)", (name, text))?;
+    for (kind, named) in [(Kind::User, &options.users), (Kind::Group, &options.groups)] {
+        let text = match named {
+            Some(schema) => print_schema(schema)?,
+            None => print_schema(&default_schema(kind))?,
+        };
+        connection.execute("INSERT INTO meta VALUES (?1, ?2)", (meta_name(kind), text))?;
     }
     connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -224,35 +219,11 @@ fn migrate(connection: &Connection) -> Result<(), Fault> {
 }
 
 fn capabilities(connection: &Connection, options: &SqliteOptions) -> Result<StoreCapabilities, Fault> {
-    Ok(StoreCapabilities {
-        users: schema_of(connection, Kind::User, options.users.as_ref())?,
-        groups: schema_of(connection, Kind::Group, options.groups.as_ref())?,
-        members: Members::WithGroups,
-        concurrency: Concurrency::Conditional,
-        memberships_on_delete: MembershipsOnDelete::Cascade,
-        deactivation: DeactivationMemory::Remembered,
-        adoption: Adoption::Supported,
-        batch: 1_000,
-        members_per_write: 10_000,
-        ..StoreCapabilities::named(format!("sqlite:{}", meta(connection, "identity")?))
-    })
-}
-
-/// The schema in the file, which must be the one that the host names, where it names one.
-fn schema_of(
-    connection: &Connection,
-    kind: Kind,
-    named: Option<&IndexMap<String, AttributeSchema>>,
-) -> Result<IndexMap<String, AttributeSchema>, Fault> {
-    let name = match kind {
-        Kind::User => "user_schema",
-        Kind::Group => "group_schema",
+    let schema = |kind, named: &Option<_>| -> Result<_, Fault> {
+        Ok(sql::parse_schema(kind, &meta(connection, meta_name(kind))?, named.as_ref())?)
     };
-    let stored = serde_json::from_str(&meta(connection, name)?).map_err(Fault::Meta)?;
-    if named.is_some_and(|named| *named != stored) {
-        return Err(Fault::OtherSchema(kind));
-    }
-    Ok(stored)
+    let (users, groups) = (schema(Kind::User, &options.users)?, schema(Kind::Group, &options.groups)?);
+    Ok(sql::capabilities(format!("sqlite:{}", meta(connection, "identity")?), users, groups))
 }
 
 fn meta(connection: &Connection, name: &str) -> Result<String, Fault> {

@@ -216,6 +216,67 @@ fn a_poisoned_lock_is_rolled_back_and_the_store_goes_on() {
     assert_eq!(store.assignments().unwrap(), [Principal::Stored("whole".into())]);
 }
 
+/// Says to this test binary, started as a child, in which folder the files are.
+const OPENER: &str = "IDENTITY_SYNC_TEST_NEW_FILES";
+/// Files, one after the other, that all processes open as soon as they can.
+const NEW_FILES: usize = 40;
+
+#[test]
+fn a_new_file_may_be_opened_by_several_processes_at_once() {
+    // rule X4
+    const CHILDREN: usize = 4;
+    let file = |folder: &Path, number: usize| folder.join(format!("{number}.db"));
+    if let Some(folder) = std::env::var_os(OPENER) {
+        let folder = Path::new(&folder);
+        while !folder.join("go").exists() {
+            std::thread::yield_now();
+        }
+        let mine = NewRecord::new([("userName", std::process::id().to_string())]);
+        for number in 0..NEW_FILES {
+            // Opened anew: the last one that closes takes the write-ahead log away, beside the others.
+            let open = || SqliteStore::open(file(folder, number)).unwrap();
+            open().add_user(&mine).unwrap();
+            assert!(open().counts().unwrap().users >= 1);
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let test = "adapter::sqlite::tests::a_new_file_may_be_opened_by_several_processes_at_once";
+    let child = || {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args([test, "--exact", "--nocapture"]).env(OPENER, folder.path());
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<_> = (0..CHILDREN).map(|_| child()).collect();
+    std::fs::write(folder.path().join("go"), "").unwrap();
+    for child in children {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    for number in 0..NEW_FILES {
+        let store = SqliteStore::open(file(folder.path(), number)).unwrap();
+        assert_eq!(store.counts().unwrap().users as usize, CHILDREN);
+    }
+}
+
+#[test]
+fn a_new_file_is_made_once_nobody_reads_it_any_more() {
+    // rule X3: a reader holds no write lock, and is in the way of the switch to a write-ahead log all the same
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.db");
+    let reader = Connection::open(&path).unwrap();
+    let look = || reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
+    look();
+    let hurried = SqliteOptions::new().busy_timeout(std::time::Duration::ZERO);
+    assert!(SqliteStore::open_with(&path, hurried).unwrap_err().is_transient());
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| SqliteStore::open(&path));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        reader.execute_batch("ROLLBACK").unwrap();
+        made.join().unwrap().unwrap().add_user(&NewRecord::new([("userName", "ada")])).unwrap();
+    });
+}
+
 #[test]
 fn every_statement_finds_its_rows_by_an_index() {
     let store = SqliteStore::open_in_memory().unwrap();

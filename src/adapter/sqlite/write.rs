@@ -1,10 +1,10 @@
 //! Writing: one transaction a batch, one savepoint an item, answers after the commit.
 
-use indexmap::{IndexMap, IndexSet};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::fault::Fault;
 use super::statements::Statements;
+use crate::adapter::sql::{FIRST_VERSION, Refusal, grouped, origin_text, rows_of, who_text};
 use crate::error::StoreError;
 use crate::id::{ExternalId, StoreId, Version};
 use crate::model::{DeactivatedBy, Kind, Origin};
@@ -82,7 +82,7 @@ fn perform(
             let group = find(connection, Kind::Group, id, version)?;
             let (users, unknown) = member_numbers(connection, members)?;
             if unknown > 0 {
-                return Err(Fault::NoMember);
+                return Err(Refusal::NoMember.into());
             }
             let sql = "INSERT INTO memberships (group_pk, user_pk) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
             change_members(connection, &group, sql, &users)
@@ -118,7 +118,7 @@ pub(super) struct Fresh<'a> {
 /// Makes a record, for the engine or for the host.
 pub(super) fn create<'v>(
     connection: &Connection,
-    capabilities: &StoreCapabilities,
+    capabilities: &'v StoreCapabilities,
     fresh: &Fresh<'_>,
     attributes: impl Iterator<Item = (&'v str, &'v str)>,
 ) -> Result<StoreId, Fault> {
@@ -126,24 +126,11 @@ pub(super) fn create<'v>(
     for link in fresh.links {
         put_link(connection, (fresh.kind, pk), link)?;
     }
-    // Required attributes first, with no values yet: those that stay so are missing.
-    let known = match fresh.kind {
-        Kind::User => &capabilities.users,
-        Kind::Group => &capabilities.groups,
-    };
-    let required = known.iter().filter(|(_, schema)| schema.required);
-    let mut values: IndexMap<&str, Vec<&str>> =
-        required.map(|(name, _)| (name.as_str(), Vec::new())).collect();
-    for (name, value) in attributes {
-        values.entry(name).or_default().push(value);
-    }
-    for (name, values) in &values {
-        put_values(connection, capabilities, (fresh.kind, pk), name, values)?;
+    for (name, values) in &grouped(capabilities, fresh.kind, attributes) {
+        put_values(connection, capabilities, (fresh.kind, pk), name, values.iter().copied())?;
     }
     Ok(StoreId::from(id))
 }
-
-const FIRST_VERSION: i64 = 1;
 
 fn insert(connection: &Connection, fresh: &Fresh<'_>) -> Result<(i64, String), Fault> {
     match fresh.kind {
@@ -163,20 +150,6 @@ fn insert(connection: &Connection, fresh: &Fresh<'_>) -> Result<(i64, String), F
     }
 }
 
-fn origin_text(origin: Origin) -> &'static str {
-    match origin {
-        Origin::Synced => "synced",
-        Origin::Jit => "jit",
-    }
-}
-
-fn who_text(who: DeactivatedBy) -> &'static str {
-    match who {
-        DeactivatedBy::Sync => "sync",
-        DeactivatedBy::Other => "other",
-    }
-}
-
 fn put_origin(connection: &Connection, pk: i64, origin: Origin) -> Result<(), Fault> {
     let sql = "UPDATE users SET origin = ?2 WHERE pk = ?1";
     connection.prepare_cached(sql)?.execute((pk, origin_text(origin)))?;
@@ -193,11 +166,11 @@ fn adopt(
 ) -> Result<Written, Fault> {
     // Before the version is looked at: an adoption whose answer was lost must come out as done already (rule X2).
     if connection.prepare_cached(LINK)?.exists((link.issuer.as_str(), link.value.as_str()))? {
-        return Err(Fault::LinkTaken);
+        return Err(Refusal::LinkTaken.into());
     }
     let pk = find(connection, kind, id, version)?.pk;
     if connection.prepare_cached(Statements::of(kind).own_links)?.exists([pk])? {
-        return Err(Fault::Linked(kind));
+        return Err(Refusal::Linked(kind).into());
     }
     put_link(connection, (kind, pk), link)?;
     if kind == Kind::User {
@@ -209,7 +182,7 @@ fn adopt(
 fn put_link(connection: &Connection, (kind, pk): (Kind, i64), link: &ExternalId) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(Statements::of(kind).put_link)?;
     match statement.execute((link.issuer.as_str(), link.value.as_str(), pk))? {
-        0 => Err(Fault::LinkTaken),
+        0 => Err(Refusal::LinkTaken.into()),
         _ => Ok(()),
     }
 }
@@ -247,9 +220,9 @@ fn find(
     let found = statement
         .query_row([id.as_str()], |row| Ok(Known { pk: row.get(0)?, version: row.get(1)? }))
         .optional()?
-        .ok_or(Fault::NoRecord(kind))?;
+        .ok_or(Refusal::NoRecord(kind))?;
     if expected.is_some_and(|expected| expected.as_str() != found.version.to_string()) {
-        return Err(Fault::OtherVersion(kind));
+        return Err(Refusal::OtherVersion(kind).into());
     }
     Ok(found)
 }
@@ -270,34 +243,24 @@ fn put_changes(
     for change in changes {
         let mut statement = connection.prepare_cached(Statements::of(kind).clear_values)?;
         statement.execute((pk, &change.attribute))?;
-        put_values(connection, capabilities, (kind, pk), &change.attribute, &change.new)?;
+        let values = change.new.iter().map(String::as_str);
+        put_values(connection, capabilities, (kind, pk), &change.attribute, values)?;
     }
     Ok(())
 }
 
 /// Writes the values of one attribute that has none; refuses what the schema forbids.
-fn put_values(
+fn put_values<'v>(
     connection: &Connection,
     capabilities: &StoreCapabilities,
     (kind, pk): (Kind, i64),
     name: &str,
-    values: &[impl AsRef<str>],
+    values: impl ExactSizeIterator<Item = &'v str>,
 ) -> Result<(), Fault> {
-    let schema = capabilities.schema(kind, name);
-    if schema.required && values.is_empty() {
-        return Err(Fault::Required(kind, name.to_owned()));
-    }
-    if !schema.multi_valued && values.len() > 1 {
-        return Err(Fault::SingleValued(kind, name.to_owned()));
-    }
     let mut statement = connection.prepare_cached(Statements::of(kind).put_value)?;
-    let mut keys = IndexSet::new();
-    for (ordinal, value) in values.iter().map(AsRef::as_ref).enumerate() {
-        // Two values of one record may have one key; the record holds it once.
-        let key = schema.unique.then(|| schema.matching.fold(value));
-        let key = key.filter(|key| keys.insert(key.clone()));
-        if statement.execute((pk, name, ordinal as i64, value, key))? == 0 {
-            return Err(Fault::NameTaken(kind, name.to_owned()));
+    for row in rows_of(capabilities, kind, name, values)? {
+        if statement.execute((pk, name, row.ordinal, row.value, row.key))? == 0 {
+            return Err(Refusal::NameTaken(kind, name.to_owned()).into());
         }
     }
     Ok(())

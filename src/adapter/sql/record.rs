@@ -1,4 +1,4 @@
-//! Records that the host itself puts into the store.
+//! Records that the host itself puts into a store, and how much a store holds.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::model::Origin;
 /// Without an external id of the engine's issuer it is *unmanaged*: no reconcile touches it (rule M7).
 #[derive(Clone)]
 pub struct NewRecord {
-    pub(super) attributes: Vec<(String, String)>,
-    pub(super) external_ids: Vec<ExternalId>,
-    pub(super) active: bool,
-    pub(super) origin: Option<Origin>,
+    pub(in crate::adapter) attributes: Vec<(String, String)>,
+    pub(in crate::adapter) external_ids: Vec<ExternalId>,
+    pub(in crate::adapter) active: bool,
+    pub(in crate::adapter) origin: Option<Origin>,
 }
 
 impl NewRecord {
