@@ -24,17 +24,15 @@
 //! Exit code 0: it was asked to stop. 1: it could not start. With `--once`: 0 nothing was done, 2 something was, 3 a limit holds
 //! something, 1 the run failed.
 
-use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
 use identity_sync::adapter::sqlite::SqliteStore;
 use identity_sync::{
-    ApplyOptions, ApplyReport, Cancellation, Due, Extent, Host, Outcome, Plan, Principal, Run, Stop, Timer,
-    Timestamp, apply, reconcile,
+    ApplyOptions, ApplyReport, Cancellation, Due, Extent, Host, Plan, Principal, Run, Timer, Timestamp,
+    apply, reconcile,
 };
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -43,9 +41,10 @@ use tokio::task::spawn_blocking;
 #[macro_use]
 mod common;
 
+use common::clock::{Clock, Signals};
 use common::config::Config;
 use common::progress::Bar;
-use common::review::note;
+use common::review::{done_code, note, summary};
 use common::{Trouble, memory, time};
 
 const USAGE: &str = "usage: daemon [--config F] [--once] [--now T]";
@@ -87,36 +86,6 @@ impl Arguments {
             }
         }
         Ok(arguments)
-    }
-}
-
-/// Time for the library: sleep of the runtime, the machine's clock, and chance without a crate for it.
-#[derive(Clone, Copy)]
-struct Clock {
-    /// Seconds by which `--now` is ahead of the machine.
-    ahead: i64,
-}
-
-impl Clock {
-    fn starting_at(now: Option<Timestamp>) -> Self {
-        Self { ahead: now.map_or(0, |now| now.0.saturating_sub(time::system().0)) }
-    }
-}
-
-#[async_trait]
-impl Timer for Clock {
-    async fn sleep(&self, wait: Duration) {
-        tokio::time::sleep(wait).await;
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(time::system().0.saturating_add(self.ahead))
-    }
-
-    fn jitter(&self) -> f64 {
-        // Each state hashes with other keys, which the standard library draws at random.
-        let drawn = RandomState::new().hash_one(0_u8);
-        (drawn >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -326,7 +295,7 @@ impl Job {
         let (state, done) = match tried {
             Ok((plan, report)) => {
                 let notes = plan.diagnostics().iter().map(note).collect();
-                let done = Done { text: summary(&plan, &report), code: code(&plan, &report), notes };
+                let done = Done { text: summary(&plan, &report), code: done_code(&plan, &report), notes };
                 (report.run, Ok(done))
             }
             Err(error) => {
@@ -351,42 +320,6 @@ impl Job {
         how.issuer = Some(self.config.issuer.clone());
         let report = apply(&found.plan, &*self.store, &how, &host).await?;
         Ok((found.plan, report))
-    }
-}
-
-fn summary(plan: &Plan, report: &ApplyReport) -> String {
-    let failed = report.outcomes.iter().filter(|outcome| !outcome.is_applied()).count();
-    let mut text = format!(
-        "{} applied, {failed} not applied, {} held, {} pending, {} blocked, {} notes",
-        report.applied(),
-        plan.held().len(),
-        plan.pending().len(),
-        plan.blocked().len(),
-        plan.diagnostics().len()
-    );
-    for limit in plan.tripped() {
-        text += &format!("; limit: {limit}");
-    }
-    let first = report.outcomes.iter().find(|outcome| matches!(outcome, Outcome::Failed(_)));
-    if let Some(outcome) = first {
-        text += &format!("; first {outcome}");
-    }
-    match report.stopped {
-        Some(Stop::Unauthorized) => text += "; stopped: the store does not accept the credentials",
-        Some(Stop::FailureBudget) => text += "; stopped: too many operations failed",
-        Some(Stop::Cancelled) => text += "; stopped: cancelled",
-        Some(_) => text += "; stopped",
-        None => {}
-    }
-    text
-}
-
-fn code(plan: &Plan, report: &ApplyReport) -> u8 {
-    match (report.is_success(), plan.held().len(), plan.len()) {
-        (false, ..) => 1,
-        (_, 0, 0) => 0,
-        (_, 0, _) => 2,
-        _ => 3,
     }
 }
 
@@ -429,42 +362,4 @@ impl Watch {
 fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
     let found = std::fs::metadata(file).ok()?;
     Some((found.modified().ok()?, found.len()))
-}
-
-/// Ctrl-C, and SIGTERM where there is such a thing.
-struct Signals {
-    arrived: bool,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn listen() -> Result<Self, Trouble> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { arrived: false, interrupt, terminate: signal(SignalKind::terminate())? })
-    }
-
-    #[cfg(not(unix))]
-    fn listen() -> Result<Self, Trouble> {
-        Ok(Self { arrived: false })
-    }
-
-    /// Waits for the next one.
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-        #[cfg(not(unix))]
-        if tokio::signal::ctrl_c().await.is_err() {
-            // It can be listened for no more: wait for ever.
-            std::future::pending::<()>().await;
-        }
-        self.arrived = true;
-    }
 }

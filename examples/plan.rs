@@ -278,6 +278,7 @@ fn name_of(error: &PlanError) -> &'static str {
         PlanError::ForeignApproval => "ForeignApproval",
         PlanError::CannotAdopt => "CannotAdopt",
         PlanError::Unmapped { .. } => "Unmapped",
+        PlanError::NoPlace { .. } => "NoPlace",
         PlanError::LimitExceeded(_) => "LimitExceeded",
         _ => "Refused",
     }

@@ -1,7 +1,7 @@
 //! A directory export becomes accounts in a SQLite file: plan, apply, and nothing left to do. Then a second day.
 //!
 //! ```text
-//! cargo run --release --example quickstart --features ldif,sqlite
+//! cargo run --example quickstart --features ldif,sqlite
 //! ```
 //!
 //! The exports are `examples/data/corp-export.ldif` and `corp-export-day2.ldif`, as an Active Directory server wrote them.

@@ -9,7 +9,7 @@ use identity_sync::{Issuer, Options, Period, Preset, Schedule, Timestamp};
 use serde::Deserialize;
 
 use super::Trouble;
-use super::overrides::{one_line, over_preset};
+use super::overrides::{for_issuer, one_line};
 
 /// As the file has it; `examples/data/sync.toml` explains each entry.
 #[derive(Deserialize)]
@@ -68,17 +68,8 @@ impl Config {
         // Twice: as the types that are meant, whose mistakes have a line, and as the table that says what was named.
         let file: File = toml::from_str(&text).map_err(wrong)?;
         let mut table: toml::Table = toml::from_str(&text).map_err(wrong)?;
-        let over = match table.remove("options") {
-            Some(options) => serde_json::to_value(options)?,
-            None => serde_json::Value::Null,
-        };
-        for elsewhere in ["issuer", "extent"] {
-            if over.get(elsewhere).is_some() {
-                return Err(format!("configuration {shown}: {elsewhere} has no place in options").into());
-            }
-        }
-        let mut options = over_preset(file.preset, over, file.options)?;
-        options.issuer = Some(file.issuer.clone());
+        let options = for_issuer(&file.issuer, file.preset, table.remove("options"), file.options)
+            .map_err(|error| format!("configuration {shown}: {error}"))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Ok(Self {
             issuer: file.issuer,

@@ -1,6 +1,6 @@
-//! What the programs `sync` and `daemon` share: configuration, export, store, and what is kept between runs.
+//! What the programs `sync`, `daemon` and `ad_sync` share: configuration, export, store, and what is kept between runs.
 
-#![allow(dead_code, reason = "each of the two programs uses its part")]
+#![allow(dead_code, reason = "each of the programs uses its part")]
 
 /// Prints a line. Nobody may be there to read it any more (`| head`): that is no reason to stop half-way.
 macro_rules! say {
@@ -9,9 +9,12 @@ macro_rules! say {
     };
 }
 
+pub(crate) mod clock;
+#[cfg(feature = "ldif")]
 pub(crate) mod config;
 pub(crate) mod memory;
 pub(crate) mod overrides;
+#[cfg(feature = "ldif")]
 pub(crate) mod people;
 pub(crate) mod progress;
 pub(crate) mod records;

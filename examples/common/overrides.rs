@@ -1,6 +1,6 @@
 //! Options that start from a preset, with what a file says in their place.
 
-use identity_sync::{Options, Preset};
+use identity_sync::{Issuer, Options, Preset};
 use serde_json::{Map, Value};
 
 /// The options of a preset, and what a file says in place of them: `named`, as it stands there, and `read`, the options that it
@@ -23,6 +23,29 @@ pub(crate) fn over_preset(preset: Preset, named: Value, read: Options) -> Result
     let mut options: Options = serde_json::from_value(options)?;
     options.user_map = if users { read.user_map } else { known.user_map };
     options.group_map = if groups { read.group_map } else { known.group_map };
+    Ok(options)
+}
+
+/// The options of a configuration file: `named`, its table of options, and `read`, what that makes without any preset.
+///
+/// # Errors
+///
+/// It names what stands elsewhere in the file, or is no table of options.
+#[allow(dead_code, reason = "the example `plan` takes its preset from the command line")]
+pub(crate) fn for_issuer(
+    issuer: &Issuer,
+    preset: Preset,
+    named: Option<toml::Value>,
+    read: Options,
+) -> Result<Options, String> {
+    let named = serde_json::to_value(named).map_err(|error| error.to_string())?;
+    for elsewhere in ["issuer", "extent"] {
+        if named.get(elsewhere).is_some() {
+            return Err(format!("{elsewhere} has no place in options"));
+        }
+    }
+    let mut options = over_preset(preset, named, read).map_err(|error| error.to_string())?;
+    options.issuer = Some(issuer.clone());
     Ok(options)
 }
 

@@ -8,10 +8,15 @@ pub(crate) struct Bar(ProgressBar);
 impl Bar {
     pub(crate) fn new() -> Self {
         let bar = ProgressBar::no_length();
-        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
         Self(bar)
+    }
+
+    /// Takes away what stands there: reading has ended.
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
     }
 }
 
@@ -20,12 +25,15 @@ impl Progress for Bar {
         match event {
             Event::Started { operations } => {
                 self.0.reset();
+                if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
+                    self.0.set_style(style);
+                }
                 self.0.set_length(operations as u64);
                 self.0.set_message("writing");
             }
             Event::Outcome { .. } => self.0.inc(1),
             Event::Finished { .. } => self.0.finish_and_clear(),
-            // Reads of a file are too quick to watch.
+            Event::Read { what, rows } => self.0.set_message(format!("{what}: {rows}")),
             _ => {}
         }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use identity_sync::{
-    Action, Deprovision, Diagnostic, Extent, HeldSet, Kind, Operation, Plan, PlanMembers, SourceAnchor,
+    Action, ApplyReport, Deprovision, Diagnostic, Extent, HeldSet, Kind, Operation, Outcome, Plan,
+    PlanMembers, SourceAnchor, Stop, Timestamp,
 };
 
 use super::{Trouble, time};
@@ -59,6 +60,17 @@ pub(crate) fn note(diagnostic: &Diagnostic) -> String {
     }
 }
 
+/// By how many seconds an earlier run may have told a later time: clocks of two machines differ.
+const CLOCKS_DIFFER: u64 = 60;
+
+/// The time that an earlier run told, where that lies so far ahead that no period would grow older, for as long as that takes.
+pub(crate) fn later_before(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+    plan.diagnostics().iter().find_map(|diagnostic| match diagnostic {
+        Diagnostic::ClockWentBack { latest } if latest.since(now) > CLOCKS_DIFFER => Some(*latest),
+        _ => None,
+    })
+}
+
 /// Says, beside the plan, where what is held can be seen and approved.
 pub(crate) fn hint(plan: &Plan) {
     if plan.held().len() > 0 {
@@ -92,6 +104,44 @@ pub(crate) fn code(plan: &Plan) -> ExitCode {
         (0, _) => 2,
         _ => 3,
     })
+}
+
+/// What came of a run, in one line.
+pub(crate) fn summary(plan: &Plan, report: &ApplyReport) -> String {
+    let failed = report.outcomes.iter().filter(|outcome| !outcome.is_applied()).count();
+    let mut text = format!(
+        "{} applied, {failed} not applied, {} held, {} pending, {} blocked, {} notes",
+        report.applied(),
+        plan.held().len(),
+        plan.pending().len(),
+        plan.blocked().len(),
+        plan.diagnostics().len()
+    );
+    for limit in plan.tripped() {
+        text += &format!("; limit: {limit}");
+    }
+    let first = report.outcomes.iter().find(|outcome| matches!(outcome, Outcome::Failed(_)));
+    if let Some(outcome) = first {
+        text += &format!("; first {outcome}");
+    }
+    match report.stopped {
+        Some(Stop::Unauthorized) => text += "; stopped: the store does not accept the credentials",
+        Some(Stop::FailureBudget) => text += "; stopped: too many operations failed",
+        Some(Stop::Cancelled) => text += "; stopped: cancelled",
+        Some(_) => text += "; stopped",
+        None => {}
+    }
+    text
+}
+
+/// The exit code of a run that has written.
+pub(crate) fn done_code(plan: &Plan, report: &ApplyReport) -> u8 {
+    match (report.is_success(), plan.held().len(), plan.len()) {
+        (false, ..) => 1,
+        (_, 0, 0) => 0,
+        (_, 0, _) => 2,
+        _ => 3,
+    }
 }
 
 pub(crate) fn extent_name(extent: Extent) -> &'static str {

@@ -44,8 +44,7 @@ use std::process::ExitCode;
 
 use identity_sync::adapter::sqlite::SqliteStore;
 use identity_sync::{
-    ApplyOptions, Diagnostic, Due, Escaped, Extent, Host, Plan, Reconciliation, Run, Timestamp, apply,
-    reconcile,
+    ApplyOptions, Due, Escaped, Extent, Host, Plan, Reconciliation, Run, Timestamp, apply, reconcile,
 };
 
 #[path = "../common/mod.rs"]
@@ -60,11 +59,10 @@ use arguments::{Arguments, USAGE};
 
 use common::config::Config;
 use common::progress::Bar;
-use common::review::{code, extent_name, hint, list_held, note, plan_text, refuse_rest, show_held};
+use common::review::{
+    code, extent_name, hint, later_before, list_held, note, plan_text, refuse_rest, show_held,
+};
 use common::{Trouble, memory, time};
-
-/// By how many seconds an earlier run may have told a later time: clocks of two machines differ.
-const CLOCKS_DIFFER: u64 = 60;
 
 fn main() -> ExitCode {
     let done = common::words().and_then(Arguments::read).and_then(|arguments| {
@@ -189,18 +187,13 @@ impl Operator {
 
     /// Where an earlier run told a later time, no period would grow older, for as long as that takes.
     fn refuse_past(&self, plan: &Plan) -> Result<(), Trouble> {
-        for diagnostic in plan.diagnostics() {
-            let Diagnostic::ClockWentBack { latest } = diagnostic else { continue };
-            if latest.since(self.now) > CLOCKS_DIFFER {
-                let (latest, now) = (time::show(*latest), time::show(self.now));
-                return Err(format!(
-                    "nothing was written: an earlier run told {latest}, and now it is {now}; if the earlier one was wrong, \
-                     `sync accept-time` goes on from now, and takes back what it counted too much"
-                )
-                .into());
-            }
-        }
-        Ok(())
+        let Some(latest) = later_before(plan, self.now) else { return Ok(()) };
+        let (latest, now) = (time::show(latest), time::show(self.now));
+        Err(format!(
+            "nothing was written: an earlier run told {latest}, and now it is {now}; if the earlier one was wrong, \
+             `sync accept-time` goes on from now, and takes back what it counted too much"
+        )
+        .into())
     }
 
     async fn try_apply(
@@ -222,7 +215,12 @@ impl Operator {
         memory::keep(&self.store, &self.config.issuer, run, report.run, self.now)?;
         say!("report: {text}");
         hint(&found.plan);
-        if success { Ok(code(&found.plan)) } else { Err("not everything was applied; run it again".into()) }
+        // No error: the state that is kept knows of the failures already, and of what was done.
+        if !success {
+            eprintln!("sync: not everything was applied; run it again");
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(code(&found.plan))
     }
 
     async fn held(&self, arguments: &Arguments) -> Result<ExitCode, Trouble> {
