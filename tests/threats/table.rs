@@ -26,8 +26,9 @@ pub(crate) fn tests() -> BTreeMap<String, BTreeSet<String>> {
 fn read(text: &str, tests: &mut BTreeMap<String, BTreeSet<String>>) {
     let (mut current, mut is_test) = (String::new(), false);
     for line in text.lines().map(str::trim) {
-        is_test |= line == "#[test]";
-        if let (Some(rest), true) = (line.strip_prefix("fn "), is_test) {
+        is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
+        let head = line.strip_prefix("async ").unwrap_or(line);
+        if let (Some(rest), true) = (head.strip_prefix("fn "), is_test) {
             current = rest.split('(').next().unwrap_or_default().to_owned();
             tests.entry(current.clone()).or_default();
             is_test = false;
