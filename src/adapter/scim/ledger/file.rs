@@ -43,9 +43,27 @@ enum Writing {
     /// Nothing is written yet; what the file was like when it was read.
     NotYet(Seen),
     /// Locked, and so long when nobody else writes to it.
-    At(File, u64),
+    At(Locked, u64),
     /// Something went wrong between two lines: nothing more is written to this file.
     Broken,
+}
+
+/// A file that nobody else writes to meanwhile.
+///
+/// Closing it would not always free it: a child that any thread is starting has all that this process has open, and the lock
+/// with it, until it begins its own program.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
+    #[allow(
+        clippy::incompatible_msrv,
+        reason = "the older compiler is promised for the core without features"
+    )]
+    fn drop(&mut self) {
+        // Closing it frees it as well, if later: there is nothing to tell.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Which file was read, and how much of it.
@@ -132,7 +150,7 @@ impl Open {
             let (file, length) = self.begin(&seen.clone())?;
             self.state = Writing::At(file, length);
         }
-        let Writing::At(file, length) = &mut self.state else { return Err(written_by_others()) };
+        let Writing::At(Locked(file), length) = &mut self.state else { return Err(written_by_others()) };
         let mut text = String::new();
         entries.iter().try_for_each(|entry| line(entry, &mut text))?;
         let is_ours = match (file.metadata(), std::fs::metadata(&self.path)) {
@@ -153,15 +171,12 @@ impl Open {
     }
 
     /// Makes the file ready for entries, and ours: locked, without half a line, and no longer than it has to be.
-    fn begin(&self, seen: &Seen) -> Result<(File, u64), StoreError> {
+    fn begin(&self, seen: &Seen) -> Result<(Locked, u64), StoreError> {
         let unwritable = |error| failed("the ledger cannot be written", error);
         let old = match &seen.file {
-            Some(_) => Some(OpenOptions::new().append(true).open(&self.path).map_err(unwritable)?),
+            Some(_) => Some(lock(OpenOptions::new().append(true).open(&self.path).map_err(unwritable)?)?),
             None => None,
         };
-        if let Some(old) = &old {
-            lock(old)?;
-        }
         // Whoever wrote between our reading and our lock has told us things that we have not heard.
         self.is_as_it_was(seen)?;
         let entries = match &seen.file {
@@ -174,7 +189,7 @@ impl Open {
         let is_long = entries.len() > SHORT && few.len() < entries.len() / 2;
         match old {
             Some(old) if seen.whole > 0 && !is_long => {
-                old.set_len(seen.whole).and_then(|()| old.sync_all()).map_err(unwritable)?;
+                old.0.set_len(seen.whole).and_then(|()| old.0.sync_all()).map_err(unwritable)?;
                 Ok((old, seen.whole))
             }
             // Also where it is new: the header is there whole, or not at all. The old one stays locked until it is replaced.
@@ -196,7 +211,7 @@ impl Open {
     }
 
     /// Puts a new file in the place of the old one, which stays until the new one is whole and on the disk.
-    fn replace(&self, seen: &Seen, entries: &[LedgerEntry]) -> Result<(File, u64), StoreError> {
+    fn replace(&self, seen: &Seen, entries: &[LedgerEntry]) -> Result<(Locked, u64), StoreError> {
         let mut text = String::new();
         line(&Header { identity_sync_ledger: FORMAT, store: self.store.clone() }, &mut text)?;
         entries.iter().try_for_each(|entry| line(entry, &mut text))?;
@@ -204,10 +219,11 @@ impl Open {
         new.push(".new");
         let new = PathBuf::from(new);
         let unwritable = |error| failed("the ledger cannot be written", error);
-        let mut file = OpenOptions::new().append(true).create(true).open(&new).map_err(unwritable)?;
+        let file = OpenOptions::new().append(true).create(true).open(&new).map_err(unwritable)?;
         // Two that begin at once meet here: the second is refused, or finds the first one's file in place.
-        lock(&file)?;
+        let mut locked = lock(file)?;
         self.is_as_it_was(seen)?;
+        let Locked(file) = &mut locked;
         let mut put = || -> std::io::Result<()> {
             file.set_len(0)?;
             file.write_all(text.as_bytes())?;
@@ -220,7 +236,7 @@ impl Open {
             }
         };
         put().map_err(unwritable)?;
-        Ok((file, text.len() as u64))
+        Ok((locked, text.len() as u64))
     }
 }
 
@@ -231,15 +247,14 @@ fn written_by_others() -> StoreError {
     )
 }
 
-/// For as long as the file is open.
 #[allow(clippy::incompatible_msrv, reason = "the older compiler is promised for the core without features")]
-fn lock(file: &File) -> Result<(), StoreError> {
+fn lock(file: File) -> Result<Locked, StoreError> {
     match file.try_lock() {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Locked(file)),
         Err(TryLockError::WouldBlock) => {
             Err(StoreError::new(ErrorKind::Permanent, "another process, or store, is writing to the ledger"))
         }
-        Err(TryLockError::Error(error)) if error.kind() == IoKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) if error.kind() == IoKind::Unsupported => Ok(Locked(file)),
         Err(TryLockError::Error(error)) => Err(failed("the ledger cannot be locked", error)),
     }
 }
@@ -394,6 +409,22 @@ mod tests {
             append(&third, &[added("g", other)]).unwrap();
         }
         assert_eq!(read(&FileLedger::open(&path, "store").unwrap()).len(), 6);
+    }
+
+    #[test]
+    fn a_child_that_is_being_started_keeps_nobody_from_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let first = FileLedger::open(&path, "store").unwrap();
+        append(&first, &[added("g", "a")]).unwrap();
+        // Between `fork` and `exec`, a child of any thread of this process has all that is open, as this copy has.
+        let inherited = match &first.0.lock().unwrap().state {
+            Writing::At(Locked(file), _) => file.try_clone().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        drop(first);
+        append(&FileLedger::open(&path, "store").unwrap(), &[added("g", "b")]).unwrap();
+        drop(inherited);
     }
 
     #[test]
