@@ -1,12 +1,14 @@
 //! Creates of one call, several of which are under way at once.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use identity_sync::adapter::scim::{FileLedger, Use};
 use pretty_assertions::assert_eq;
 
 use super::fake::Trouble;
+use super::troubles::Renewed;
 use super::*;
 
 /// Answers take a while, so that requests overlap.
@@ -252,6 +254,25 @@ async fn what_ends_a_call_keeps_the_rest_from_going_out_and_those_under_way_are_
     store.write(&mut batch).await.unwrap();
     assert_eq!(held(&fake).len(), 41);
     once_each(&fake);
+}
+
+#[tokio::test]
+async fn a_token_that_expired_under_many_creates_is_renewed_once() {
+    // Only the first token that came in its place is good: a server may forget each with the next one.
+    let fake = Fake::start(Dialect::Plain).await;
+    let renewed = Renewed(AtomicUsize::new(0));
+    let options = ScimOptions::new(fake.url.as_str(), renewed).rates(0, 0).bulk(Use::Never);
+    fake.state().accepted = [format!("{TOKEN}-0")].into();
+    let store = ScimStore::connect(options).await.unwrap();
+    create_user(&store, "first", "first").await.unwrap();
+    fake.state().pace = Some((10_000, LATENCY));
+    fake.state().accepted = [format!("{TOKEN}-1")].into();
+    let links = numbered(20);
+    let people = people(&links);
+    let mut batch = creates(&links, &people);
+    store.write(&mut batch).await.unwrap();
+    assert!(batch.into_answers().all(|answer| matches!(answer, Some(Ok(_)))));
+    assert_eq!(held(&fake).len(), 21);
 }
 
 #[tokio::test]

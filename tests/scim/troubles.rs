@@ -351,7 +351,7 @@ async fn what_the_next_item_would_meet_ends_the_call() {
 }
 
 /// Gives tokens that expire.
-struct Renewed(AtomicUsize);
+pub(super) struct Renewed(pub(super) AtomicUsize);
 
 #[async_trait]
 impl TokenProvider for Renewed {

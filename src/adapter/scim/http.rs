@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -12,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::date;
@@ -164,6 +166,9 @@ pub(super) struct Http {
     client: Client,
     base: Url,
     tokens: Arc<dyn TokenProvider>,
+    /// The token that was refused last, and what came in its place.
+    renewed: Mutex<Option<(Token, Token)>>,
+    renewals: AtomicUsize,
     most_bytes: usize,
     timeout: Duration,
     reads: Bucket,
@@ -190,6 +195,8 @@ impl Http {
             client,
             base,
             tokens: Arc::clone(&options.tokens),
+            renewed: Mutex::default(),
+            renewals: AtomicUsize::new(0),
             most_bytes: options.limits.answer_bytes,
             timeout: options.timeout,
             reads: Bucket::per_second(options.read_rate),
@@ -235,10 +242,11 @@ impl Http {
 
     /// Sends a request whose turn it is; with a fresh token once more, where the first one was refused.
     pub(super) async fn send_once(&self, request: &Request) -> Result<Answer, Fault> {
+        let seen = self.renewals.load(Ordering::Relaxed);
         let token = self.tokens.token().await.map_err(Fault::Token)?;
         match self.send_with(request, &token).await {
             Err(fault) if fault.status() == Some(401) => {
-                let fresh = self.tokens.renew(&token).await.map_err(Fault::Token)?;
+                let fresh = self.renew(&token, seen).await?;
                 if fresh == token {
                     return Err(fault);
                 }
@@ -247,6 +255,23 @@ impl Http {
             }
             answered => answered,
         }
+    }
+
+    /// Another token in place of one that was refused, `seen` renewals after the first. Requests that were under way together with
+    /// it share one answer, since each new token may be the end of the one before.
+    async fn renew(&self, refused: &Token, seen: usize) -> Result<Token, Fault> {
+        let mut renewed = self.renewed.lock().await;
+        let since = renewed.as_ref().filter(|_| self.renewals.load(Ordering::Relaxed) != seen);
+        if let Some((_, fresh)) = since.filter(|(old, _)| old == refused) {
+            return Ok(fresh.clone());
+        }
+        let fresh = self.tokens.renew(refused).await.map_err(Fault::Token)?;
+        // Where there is none yet, the next one who asks may find one.
+        if fresh != *refused {
+            *renewed = Some((refused.clone(), fresh.clone()));
+            self.renewals.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(fresh)
     }
 
     async fn send_with(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {
