@@ -12,6 +12,7 @@ use crate::run::Program;
 const LOOPER: &str = "AD_SYNC_TESTS_LOOPER";
 
 /// Waits until three runs have failed: how long that took, and all that was said.
+#[allow(clippy::disallowed_methods, reason = "it waits for another program, by the machine's clock")]
 fn three_failures(store: &str, state: &str) -> (Duration, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ad_sync.toml");
@@ -47,7 +48,6 @@ fn three_failures(store: &str, state: &str) -> (Duration, String) {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "it waits for another program, by the machine's clock")]
 fn a_loop_that_fails_waits_and_goes_on() {
     // rule I3
     if let Some(file) = std::env::var_os(LOOPER) {
