@@ -47,6 +47,9 @@ struct Open {
     write: Prepared,
     /// Sent before, and the answer may have been lost.
     sent: bool,
+    /// Perhaps why the call failed: it goes behind the others, since a record that ends every call that it is in must not keep them
+    /// from being written (rule X1).
+    late: bool,
 }
 
 pub(super) struct Sender<'a> {
@@ -103,7 +106,8 @@ impl<'a> Sender<'a> {
 
     async fn round(&mut self, writes: Vec<Prepared>) -> Vec<Sent> {
         let mut sent = Vec::with_capacity(writes.len());
-        let mut open: Vec<Open> = writes.into_iter().map(|write| Open { write, sent: false }).collect();
+        let mut open: Vec<Open> =
+            writes.into_iter().map(|write| Open { write, sent: false, late: false }).collect();
         let mut attempt = 1;
         while !open.is_empty() {
             let (ready, mut known) = self.check(std::mem::take(&mut open), attempt).await;
@@ -122,6 +126,7 @@ impl<'a> Sender<'a> {
                     }
                 }
             }
+            open.sort_by_key(|open| open.late);
             // What a call has come through with is no try that failed; those that come to nothing are counted, and the budget ends
             // the others.
             attempt += u32::from(!has_come_further);
@@ -194,7 +199,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Whether a record that was read again lets its write through (`None`), or what else comes of it.
-    fn compare(&self, Open { write, sent }: &Open, found: &StoreData) -> Option<Verdict> {
+    fn compare(&self, Open { write, sent, .. }: &Open, found: &StoreData) -> Option<Verdict> {
         let kind = self.plan.subject(write.subject).kind();
         let Some(row) = write.id.as_ref().and_then(|id| record_row(found, kind, id)) else {
             if self.is_converged_without_record(write) {
@@ -330,7 +335,10 @@ impl<'a> Sender<'a> {
             made = Some((users, self.read_all_created(Kind::Group, creates()).await));
         }
         let mut known = Vec::with_capacity(tried.len());
+        // Many stores send one after the other: then the first without an answer is where it ended.
+        let mut is_first = true;
         for (open, answer) in tried.into_iter().zip(answers) {
+            let late = failed.is_some() && (answer.is_some() || std::mem::take(&mut is_first));
             let verdict = match (answer, &failed, &made) {
                 (None, Some(error), _) if again => Verdict::Again(error.wait()),
                 (None, Some(error), Some(made)) if self.is_create(&open.write) => {
@@ -339,7 +347,7 @@ impl<'a> Sender<'a> {
                 (None, Some(error), _) => self.judge(&open, Some(Err(of_item(error))), None).await,
                 (answer, ..) => self.judge(&open, answer, Some(attempt)).await,
             };
-            known.push((Open { sent: true, ..open }, verdict));
+            known.push((Open { sent: true, late, ..open }, verdict));
         }
         known
     }
@@ -362,7 +370,7 @@ impl<'a> Sender<'a> {
     /// What comes of a write that was answered so; it is tried again after try number `attempt`, where there is one.
     async fn judge(
         &mut self,
-        Open { write, sent }: &Open,
+        Open { write, sent, .. }: &Open,
         result: Option<Result<Done, StoreError>>,
         attempt: Option<u32>,
     ) -> Verdict {

@@ -151,6 +151,8 @@ pub(crate) struct Scripted<'s> {
     store: &'s MemoryStore,
     script: BTreeMap<usize, Fault>,
     always: Option<Fault>,
+    /// Writes at which the call fails, whenever they arrive.
+    stuck: Vec<&'static str>,
     /// Every write that arrived: what it is about.
     pub(crate) log: Mutex<Vec<String>>,
     /// Items of each call.
@@ -160,11 +162,22 @@ pub(crate) struct Scripted<'s> {
 impl<'s> Scripted<'s> {
     pub(crate) fn new(store: &'s MemoryStore, script: impl IntoIterator<Item = (usize, Fault)>) -> Self {
         let script = script.into_iter().collect();
-        Self { store, script, always: None, log: Mutex::default(), calls: Mutex::default() }
+        Self {
+            store,
+            script,
+            always: None,
+            stuck: Vec::new(),
+            log: Mutex::default(),
+            calls: Mutex::default(),
+        }
     }
 
     pub(crate) fn always(store: &'s MemoryStore, fault: Fault) -> Self {
         Self { always: Some(fault), ..Self::new(store, []) }
+    }
+
+    pub(crate) fn stuck_at<const N: usize>(self, writes: [&'static str; N]) -> Self {
+        Self { stuck: writes.into(), ..self }
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
@@ -218,9 +231,13 @@ impl IdentityStore for Scripted<'_> {
         self.calls.lock().unwrap().push(batch.len());
         let error = |kind| StoreError::new(kind, "as scripted");
         for item in batch.items() {
+            let write = described(item.write());
+            if self.stuck.contains(&write.as_str()) {
+                return Err(error(ErrorKind::Transient));
+            }
             let number = {
                 let mut log = self.log.lock().unwrap();
-                log.push(described(item.write()));
+                log.push(write);
                 log.len() - 1
             };
             let fault = self.script.get(&number).copied().or(self.always);

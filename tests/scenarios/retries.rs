@@ -118,6 +118,25 @@ fn changed() -> World {
 const TRANSIENT: Option<ErrorKind> = Some(ErrorKind::Transient);
 
 #[test]
+fn records_that_end_every_call_hold_up_nobody_behind_them() {
+    // rule X1
+    let mut w = World::new();
+    w.users("ann bob cat dan eve fay");
+    "ann bob cat dan eve fay".split(' ').for_each(|name| w.assign(name));
+    let timer = FakeTimer::default();
+    let store =
+        Scripted::new(&w.store, []).stuck_at(["create user ann", "create user cat", "create user dan"]);
+    let report = applied(&w, &store, Some(&timer));
+    assert_eq!(report.applied(), 3, "{report}");
+    assert_eq!(
+        w.lines(),
+        ["ann", "cat", "dan"].map(|name| format!("create user {name} [userName={name}] (Entitled)"))
+    );
+    // They are tried as often as if they were alone.
+    assert_eq!(timer.millis().len(), 3, "{:?}", timer.millis());
+}
+
+#[test]
 fn a_record_that_cannot_be_read_again_for_the_moment_is_read_once_more() {
     // rules P7, X3
     let w = changed();
