@@ -1,6 +1,6 @@
 //! Member lists in ranges, and primary groups.
 
-use identity_sync::adapter::ldap::LdapSource;
+use identity_sync::adapter::ldap::{LdapSource, Make};
 use identity_sync::{DirectorySource as _, PageEnd};
 use serde_json::Value;
 
@@ -395,4 +395,41 @@ async fn a_page_without_entries_that_is_not_the_last_proves_nothing() {
     .await;
     let (document, _) = groups(&live).await.unwrap();
     assert_eq!((list(&document, 2), list(&document, 3)), ((0, false), (0, false)));
+}
+
+#[tokio::test]
+async fn two_names_that_seem_the_same_are_told_apart_by_the_server() {
+    // rule E9, threat T4: a list of names found in one scan must not give one person's membership to the other
+    const SHARP: &str = "CN=Jan Weiß,DC=corp,DC=example,DC=com";
+    const PLAIN: &str = "CN=Jan Weiss,DC=corp,DC=example,DC=com";
+    fn entry(name: &'static str) -> Say {
+        let number = if name == SHARP { 1 } else { 2 };
+        let uuid = format!("00000000-0000-0000-0000-{number:012x}");
+        Say::Entry(name, vec![("objectClass", texts(&["person"])), ("entryUUID", texts(&[&uuid]))])
+    }
+    let fake = Fake::start(|asked| {
+        if let Some(known) = controller(asked) {
+            return known;
+        }
+        match asked.base.as_str() {
+            SHARP => vec![entry(SHARP), Say::Done(0, None)],
+            PLAIN => vec![entry(PLAIN), Say::Done(0, None)],
+            _ if asked.mentions("groupOfNames") => {
+                let uuid = "00000000-0000-0000-0000-000000000009";
+                let group = vec![
+                    ("objectClass", texts(&["groupOfNames"])),
+                    ("entryUUID", texts(&[uuid])),
+                    ("member", texts(&[SHARP])),
+                ];
+                vec![Say::Entry("CN=g,DC=corp,DC=example,DC=com", group), last(0, b"")]
+            }
+            _ => vec![entry(SHARP), entry(PLAIN), last(0, b"")],
+        }
+    })
+    .await;
+    let live = LdapSource::connect(options(&fake).make(Make::Generic)).await.unwrap();
+    let (document, end) = groups(&live).await.unwrap();
+    assert_eq!(end, PageEnd::COMPLETE);
+    let members = document["groups"][0]["members"].to_string();
+    assert!(members.contains("-000000000001") && !members.contains("-000000000002"), "{members}");
 }

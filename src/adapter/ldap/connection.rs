@@ -162,6 +162,8 @@ pub(super) struct Answer {
     pub(super) code: u32,
     text: String,
     pub(super) controls: Vec<(String, Vec<u8>)>,
+    /// One page was asked for, and nothing said whether it is the last one.
+    pub(super) unpaged: bool,
 }
 
 /// Result codes (RFC 4511, appendix A).
@@ -181,6 +183,9 @@ impl Answer {
             code::SIZE_LIMIT => Some("the directory's size limit cut the search short"),
             code::ADMIN_LIMIT => Some("a limit of the directory cut the search short"),
             code::REFERRAL => Some("the directory referred the search to another server"),
+            0 if self.unpaged => {
+                Some("the directory ended a search without saying that this was the last page")
+            }
             _ => None,
         }
     }
@@ -232,7 +237,7 @@ async fn run(mut ldap: Ldap, search: Search, most_bytes: usize) -> Result<Answer
     let attributes: Vec<String> = search.attributes.to_vec();
     let mut stream =
         ldap.streaming_search(search.base.as_str(), search.scope, search.filter.as_str(), attributes).await?;
-    let (mut answer, mut bytes) = (Answer::default(), 0_usize);
+    let (mut answer, mut room) = (Answer::default(), most_bytes);
     while let Some(entry) = stream.next().await? {
         if entry.is_ref() {
             answer.references += 1;
@@ -241,13 +246,10 @@ async fn run(mut ldap: Ldap, search: Search, most_bytes: usize) -> Result<Answer
         if entry.is_intermediate() {
             continue;
         }
-        let record = record(entry).ok_or_else(|| {
-            SourceError::new(ErrorKind::Permanent, "the directory sent an entry that cannot be understood")
-        })?;
-        bytes += record.values.iter().map(|value| value.octets().len() + 16).sum::<usize>();
-        if bytes > most_bytes {
-            return beyond("the directory sent an answer beyond its bound");
-        }
+        let record = match record(entry, &mut room) {
+            Ok(record) => record,
+            Err(what) => return beyond(what),
+        };
         if answer.entries.len() >= search.most {
             return beyond("the directory sent more entries than were asked for");
         }
@@ -264,21 +266,44 @@ async fn run(mut ldap: Ldap, search: Search, most_bytes: usize) -> Result<Answer
     Ok(answer)
 }
 
-/// An entry as it came, or `None` where it is none.
-fn record(entry: ResultEntry) -> Option<Record<'static>> {
-    let text = |tag: StructureTag| String::from_utf8(tag.expect_primitive()?).ok();
-    let mut parts =
-        entry.0.match_class(TagClass::Application)?.match_id(4)?.expect_constructed()?.into_iter();
-    let dn = text(parts.next()?)?;
+/// What an entry, and what a value, takes beside its octets.
+const BESIDE: usize = 16;
+
+/// An entry as it came, or why it is none. Each value is held with the name of its attribute: what is held is what counts.
+fn record(entry: ResultEntry, room: &mut usize) -> Result<Record<'static>, &'static str> {
+    let mut take = |octets: usize| -> Result<(), &'static str> {
+        let left = room.checked_sub(octets.saturating_add(BESIDE));
+        *room = left.ok_or("the directory sent an answer beyond its bound")?;
+        Ok(())
+    };
+    let (dn, attributes) = parts(entry).ok_or(NO_ENTRY)?;
+    take(dn.len())?;
     let mut record = Record { dn: dn.into(), ..Record::default() };
-    for attribute in parts.next()?.expect_constructed()? {
-        let mut parts = attribute.expect_constructed()?.into_iter();
-        let name = parts.next()?.expect_primitive()?;
-        for value in parts.next()?.expect_constructed()? {
-            record.values.push(Value::of(&name, value.expect_primitive()?));
+    for attribute in attributes {
+        let (name, values) = named(attribute).ok_or(NO_ENTRY)?;
+        for value in values {
+            let octets = value.expect_primitive().ok_or(NO_ENTRY)?;
+            take(name.len().saturating_add(octets.len()))?;
+            record.values.push(Value::of(&name, octets));
         }
     }
-    Some(record)
+    Ok(record)
+}
+
+const NO_ENTRY: &str = "the directory sent an entry that cannot be understood";
+
+/// An entry's name and attributes.
+fn parts(entry: ResultEntry) -> Option<(String, Vec<StructureTag>)> {
+    let mut parts =
+        entry.0.match_class(TagClass::Application)?.match_id(4)?.expect_constructed()?.into_iter();
+    let dn = String::from_utf8(parts.next()?.expect_primitive()?).ok()?;
+    Some((dn, parts.next()?.expect_constructed()?))
+}
+
+/// An attribute's name and values.
+fn named(attribute: StructureTag) -> Option<(Vec<u8>, Vec<StructureTag>)> {
+    let mut parts = attribute.expect_constructed()?.into_iter();
+    Some((parts.next()?.expect_primitive()?, parts.next()?.expect_constructed()?))
 }
 
 /// An answer of the server that is no success. Of its words only the first are kept.

@@ -117,7 +117,10 @@ impl LdapSource {
             if scanned > SCANNED {
                 break;
             }
-            // Cut short, it still spares looking up whom it holds.
+            // Cut short, it still spares looking up whose names it holds.
+            if answer.cut().is_some() {
+                scan.cut();
+            }
             if next.is_empty() || answer.cut().is_some() {
                 pass.scan = Some(scan);
                 return Ok(());

@@ -1,5 +1,8 @@
 //! Members: by the id inside an extended DN (Active Directory), or by looking their names up.
 
+use std::hash::Hash;
+
+use indexmap::map::Entry;
 use indexmap::{IndexMap, IndexSet};
 
 use super::LdapSource;
@@ -28,7 +31,8 @@ pub(super) struct Target {
 /// All entries below the base, by name and by `uid`.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    by_name: IndexMap<DnKey, Target>,
+    /// `None` where two entries have names that are spelt differently and seem the same: the server has to tell them apart.
+    by_name: IndexMap<DnKey, Option<Target>>,
     /// `None` where two entries claim one `uid`.
     by_uid: IndexMap<String, Option<Target>>,
 }
@@ -47,6 +51,13 @@ pub(super) enum Named {
     Uid(String),
     /// No text: nobody can say who it is.
     Unreadable,
+}
+
+impl Scan {
+    /// What it holds is not all that there is: of a `uid` that it saw once there may be another.
+    pub(super) fn cut(&mut self) {
+        self.by_uid.clear();
+    }
 }
 
 impl Target {
@@ -164,11 +175,11 @@ impl LdapSource {
         let mut asked = Vec::new();
         for name in names {
             match scan.and_then(|scan| scan.by_name.get(&DnKey::parse(plain(name))?)) {
-                Some(target) => {
+                Some(Some(target)) => {
                     found.names.insert(name.to_owned(), Some(target.clone()));
                 }
-                // Outside the base, or new since the scan.
-                None => asked.push(name),
+                // Outside the base, new since the scan, or not to be told from another.
+                Some(None) | None => asked.push(name),
             }
         }
         for names in asked.chunks(AT_ONCE) {
@@ -246,7 +257,7 @@ impl LdapSource {
         let mut names = self.names();
         for entry in entries {
             if let Some(key) = DnKey::parse(plain(&entry.dn)) {
-                scan.by_name.insert(key, Target::of(&self.draft(entry, &mut names)));
+                only_one(&mut scan.by_name, key, Target::of(&self.draft(entry, &mut names)));
             }
         }
         self.take_uids(entries, &mut scan.by_uid);
@@ -265,17 +276,22 @@ impl LdapSource {
             }
             let target = Target::of(&draft);
             for uid in super::server::texts(entry, "uid") {
-                by_uid
-                    .entry(folded(uid))
-                    .and_modify(|known| {
-                        // A wrong guess would give somebody else's access.
-                        if known.as_ref() != Some(&target) {
-                            *known = None;
-                        }
-                    })
-                    .or_insert_with(|| Some(target.clone()));
+                only_one(by_uid, folded(uid), target.clone());
             }
         }
+    }
+}
+
+/// Takes down whom a key leads to; of two who claim it, neither: a wrong guess would give somebody else's access.
+fn only_one<K: Hash + Eq>(known: &mut IndexMap<K, Option<Target>>, key: K, target: Target) {
+    match known.entry(key) {
+        Entry::Vacant(free) => {
+            free.insert(Some(target));
+        }
+        Entry::Occupied(mut taken) if taken.get().as_ref() != Some(&target) => {
+            taken.insert(None);
+        }
+        Entry::Occupied(_) => {}
     }
 }
 

@@ -319,12 +319,16 @@ impl LdapSource {
         } else {
             search.most = search.most.max(size);
         }
-        let answer = pass.connection.search(search).await?;
+        let mut answer = pass.connection.search(search).await?;
         self.references.fetch_add(answer.references, Ordering::Relaxed);
         let cookie = match answer.control(PAGED) {
             Some(value) => cookie_of(value).map(<[u8]>::to_vec),
-            // Without the control the server has ended the search, whatever else it says.
-            None => Some(Vec::new()),
+            // Without the control the search has ended. A server that pages has one in the answer to each page that it carried out
+            // (RFC 2696); where one between us has taken it away, there may be more (rule C1).
+            None => {
+                answer.unpaged = self.server.pages;
+                Some(Vec::new())
+            }
         };
         let cookie = cookie.ok_or_else(|| {
             SourceError::new(

@@ -296,7 +296,7 @@ impl LdapOptions {
         self
     }
 
-    /// Most octets of values in one answer; a server that sends more is not listened to further. Default: 256 MiB.
+    /// Most octets in one answer: of names, and of values with the names of their attributes; a server that sends more is not listened to further. Default: 256 MiB.
     #[must_use]
     pub fn answer_bytes(mut self, most: usize) -> Self {
         self.answer_bytes = most;
