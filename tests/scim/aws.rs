@@ -108,6 +108,34 @@ async fn one_member_who_is_gone_does_not_save_the_others() {
 }
 
 #[tokio::test]
+async fn one_member_whom_the_server_keeps_does_not_save_the_others() {
+    // rules C5, X1: wherever he stands in the list; what became of each is known
+    for kept in 0..3 {
+        let (fake, log) = (Fake::start(Dialect::Plain).await, Log::default());
+        let store = unasked(&fake, &log).await;
+        let (group, all) = (create_group(&store, "g", "team").await.unwrap(), users(&store, 4).await);
+        add(&store, &group, &all).await.unwrap();
+        fake.state().chained = [all[kept].as_str().to_owned()].into();
+        let error = remove(&store, &group, &all[..3]).await.unwrap_err();
+        assert_eq!(error.to_string(), "some of the members were taken out, and others were refused");
+        assert_eq!(really(&fake, &group), [all[kept].as_str(), all[3].as_str()]);
+        says_what_is_so(&fake, &store, &group).await;
+        // It is about this group, and not about the next write.
+        let mut batch = WriteBatch::new();
+        batch.push(Write::RemoveMembers { id: &group, version: None, members: &all[kept..] });
+        batch.push(Write::SetActive { id: &all[0], version: None, active: false });
+        store.write(&mut batch).await.unwrap();
+        let refused: Vec<bool> = batch.into_answers().map(|answer| answer.unwrap().is_err()).collect();
+        assert_eq!(refused, [true, false]);
+        // Where nobody may go, nobody is asked about for ever.
+        fake.state().chained = all.iter().map(|id| id.as_str().to_owned()).collect();
+        let before = fake.requests("PATCH", "/Groups");
+        let error = remove(&store, &group, &all).await.unwrap_err();
+        assert_eq!((error.kind(), fake.requests("PATCH", "/Groups") - before), (ErrorKind::Invalid, 4));
+    }
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_settled_by_asking() {
     // rules C5, X4
     for (trouble, adds) in [
@@ -239,6 +267,35 @@ async fn a_group_whose_create_was_never_answered_is_known_when_it_is_found() {
 }
 
 #[tokio::test]
+async fn a_create_that_lands_after_its_second_try_is_known_as_ours() {
+    // rules C5, X4: the first try comes through while the second one is refused for it
+    let (fake, log) = (Fake::start(Dialect::Aws).await, Log::default());
+    let store = with_ledger(&fake, &log).await;
+    fake.trouble("POST", "/Groups", 1, Trouble::NotHeard);
+    let error = create_group(&store, "g", "team").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient);
+    fake.trouble("POST", "/Groups", 1, Trouble::DoneBut(409));
+    create_group(&store, "g", "team").await.unwrap_err();
+    drop(store);
+    let store = with_ledger(&fake, &log).await;
+    let (found, _) = read(&store, Kind::Group, StoreSelect::All).await.unwrap();
+    says_what_is_so(&fake, &store, &StoreId::from(found[0].as_str())).await;
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_written_down_is_read_before_it_is_told() {
+    // rules C1, C5: a host that only looks keeps its store open
+    let (fake, log) = (Fake::start(Dialect::Plain).await, Log::default());
+    let writer = unasked(&fake, &log).await;
+    let (group, all) = (create_group(&writer, "g", "team").await.unwrap(), users(&writer, 2).await);
+    let looker = unasked(&fake, &log).await;
+    says_what_is_so(&fake, &looker, &group).await;
+    add(&writer, &group, &all).await.unwrap();
+    read(&looker, Kind::Group, StoreSelect::All).await.unwrap();
+    says_what_is_so(&fake, &looker, &group).await;
+}
+
+#[tokio::test]
 async fn a_group_that_the_ledger_does_not_know_makes_no_plan_until_it_is_listed() {
     // rule C5: a ledger that was lost must not claim that groups are empty
     let (fake, log) = (Fake::start(Dialect::Aws).await, Log::default());
@@ -295,7 +352,43 @@ async fn nothing_is_sent_that_could_not_be_written_down_before() {
     let store = ScimStore::connect(aws(&fake).ledger(Full)).await.unwrap();
     assert_eq!(create_group(&store, "g", "team").await.unwrap_err().to_string(), "no room");
     add(&store, &StoreId::from("g"), &[StoreId::from("u")]).await.unwrap_err();
-    assert_eq!(fake.requests("POST", "/") + fake.requests("PATCH", "/"), 0);
+    write(&store, Write::DeleteUser { id: &StoreId::from("u"), version: None }).await.unwrap_err();
+    write(&store, Write::DeleteGroup { id: &StoreId::from("g"), version: None }).await.unwrap_err();
+    assert_eq!(["POST", "PATCH", "DELETE"].map(|method| fake.requests(method, "/")), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_was_done_and_could_not_be_written_down_is_no_refusal() {
+    // rules C5, X1
+    struct Filling(Log, usize);
+    #[async_trait]
+    impl Ledger for Filling {
+        async fn read(&self) -> Result<Vec<LedgerEntry>, StoreError> {
+            self.0.read().await
+        }
+        async fn append(&self, entries: &[LedgerEntry]) -> Result<(), StoreError> {
+            if self.0.0.lock().unwrap().len() >= self.1 {
+                return Err(StoreError::new(ErrorKind::Permanent, "no room"));
+            }
+            self.0.append(entries).await
+        }
+    }
+    let (fake, log) = (Fake::start(Dialect::Aws).await, Log::default());
+    let store = with_ledger(&fake, &log).await;
+    let (group, all) = (create_group(&store, "g", "team").await.unwrap(), users(&store, 2).await);
+    for adds in [true, false] {
+        let room = log.0.lock().unwrap().len() + 1;
+        let full = ScimStore::connect(aws(&fake).ledger(Filling(log.clone(), room))).await.unwrap();
+        let answer = if adds { add(&full, &group, &all).await } else { remove(&full, &group, &all).await };
+        let error = answer.unwrap_err();
+        assert_eq!(error.to_string(), "members were written, and the ledger could not be");
+        assert_eq!(
+            (error.kind(), really(&fake, &group).len()),
+            (ErrorKind::Transient, if adds { 2 } else { 0 })
+        );
+        let store = with_ledger(&fake, &log).await;
+        says_what_is_so(&fake, &store, &group).await;
+    }
 }
 
 #[tokio::test]

@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(crate) members: BTreeMap<String, BTreeSet<String>>,
     pub(crate) log: Vec<Logged>,
     pub(crate) accepted: BTreeSet<String>,
+    /// Members whom the server does not let out of any group.
+    pub(crate) chained: BTreeSet<String>,
     pub(crate) config: Value,
     troubles: Vec<(&'static str, &'static str, usize, Trouble)>,
     every: Option<(usize, Trouble)>,
@@ -106,6 +108,7 @@ impl Fake {
         let url = format!("http://{}/scim/v2/", listener.local_addr().unwrap());
         let state = State {
             accepted: BTreeSet::from([TOKEN.to_owned()]),
+            chained: BTreeSet::new(),
             config: config(dialect),
             ..State::default()
         };
@@ -555,6 +558,10 @@ impl State {
                 .map(|member| member["value"].as_str().unwrap().to_owned())
                 .collect();
             changes += ids.len();
+            let is_removal = operation["op"] == "remove";
+            if is_removal && self.chained.iter().any(|id| ids.contains(id) || path.contains(id.as_str())) {
+                return refused(400, Some("mutability"), "this member has to stay");
+            }
             match (operation["op"].as_str().unwrap(), path) {
                 ("add", "members") if !ids.is_empty() => {
                     if let Some(stranger) = ids.iter().find(|id| self.find("Users", id).is_none()) {

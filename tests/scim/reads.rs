@@ -157,7 +157,10 @@ async fn an_answer_beyond_its_bound_is_refused_before_memory_is_taken() {
 #[tokio::test]
 async fn an_answer_that_drips_is_given_up() {
     let fake = Fake::start(Dialect::Plain).await;
-    let store = ScimStore::connect(options(&fake).timeout(Duration::from_secs(1))).await.unwrap();
+    let store = ScimStore::connect(options(&fake).timeout(Duration::from_secs(3))).await.unwrap();
+    for number in 0..3 {
+        create_user(&store, &format!("a{number}"), &format!("user-{number}")).await.unwrap();
+    }
     fake.trouble("GET", "/Users", 1, Trouble::Drip);
     let error = read(&store, Kind::User, StoreSelect::All).await.unwrap_err();
     assert_eq!(

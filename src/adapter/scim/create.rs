@@ -268,9 +268,11 @@ impl ScimStore {
             ));
         }
         let ledger = self.ledger.as_ref().filter(|_| kind == Kind::Group);
-        if let Some(ledger) = ledger {
-            ledger.note(LedgerEntry::Making { external_id: text.clone() }).await?;
-        }
+        // One that was announced before may be there yet, whatever the server says of this one.
+        let was_announced = match ledger {
+            Some(ledger) => ledger.announce(&text).await?,
+            None => false,
+        };
         let request = Request::post(&[endpoint(kind)], Value::Object(record));
         let answer = match self.client.http.send_once(&request).await {
             // Not made, but found: whose it is shows when it is looked up by its link.
@@ -281,7 +283,7 @@ impl ScimStore {
             Ok(answer) => answer,
             Err(fault) => {
                 // Whatever may have been made after all stays announced.
-                if let Some(ledger) = ledger.filter(|_| is_refusal(&fault)) {
+                if let Some(ledger) = ledger.filter(|_| is_refusal(&fault) && !was_announced) {
                     ledger.note(LedgerEntry::NotMade { external_id: text }).await?;
                 }
                 return Err(fault);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{ErrorKind, StoreError};
+use crate::id::StoreId;
 
 /// What went wrong. It holds no value of a record, no address and no token (rule S2): not even what the server says about it,
 /// which often quotes a name.
@@ -34,6 +35,8 @@ pub(super) enum Fault {
     Ledger(StoreError),
     /// Some of a request's parts were done before this.
     Half(Box<Fault>),
+    /// Of members that should go out one by one, some are out, and some were refused.
+    Partly { out: Vec<StoreId>, refused: Vec<StoreId> },
 }
 
 /// An answer that says no.
@@ -87,7 +90,7 @@ impl Refusal {
 impl Fault {
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoAnswer(_) => ErrorKind::Transient,
+            Self::NoAnswer(_) | Self::Partly { .. } => ErrorKind::Transient,
             Self::Refused(refusal) => refusal.kind(),
             Self::Token(error) | Self::Ledger(error) => error.kind(),
             Self::Half(fault) => fault.kind(),
@@ -133,6 +136,9 @@ impl From<Fault> for StoreError {
         let kind = fault.kind();
         match fault {
             Fault::NoAnswer(why) => Self::new(kind, why),
+            Fault::Partly { .. } => {
+                Self::new(kind, "some of the members were taken out, and others were refused")
+            }
             Fault::Refused(refusal) => {
                 let message = match refusal.scim_type {
                     Some(word) => format!("the server answered {} ({word})", refusal.status),

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -166,9 +165,8 @@ pub(super) struct Http {
     client: Client,
     base: Url,
     tokens: Arc<dyn TokenProvider>,
-    /// The token that was refused last, and what came in its place.
-    renewed: Mutex<Option<(Token, Token)>>,
-    renewals: AtomicUsize,
+    /// Held while another token is asked for.
+    renewing: Mutex<()>,
     most_bytes: usize,
     timeout: Duration,
     reads: Bucket,
@@ -195,8 +193,7 @@ impl Http {
             client,
             base,
             tokens: Arc::clone(&options.tokens),
-            renewed: Mutex::default(),
-            renewals: AtomicUsize::new(0),
+            renewing: Mutex::default(),
             most_bytes: options.limits.answer_bytes,
             timeout: options.timeout,
             reads: Bucket::per_second(options.read_rate),
@@ -242,11 +239,10 @@ impl Http {
 
     /// Sends a request whose turn it is; with a fresh token once more, where the first one was refused.
     pub(super) async fn send_once(&self, request: &Request) -> Result<Answer, Fault> {
-        let seen = self.renewals.load(Ordering::Relaxed);
         let token = self.tokens.token().await.map_err(Fault::Token)?;
         match self.send_with(request, &token).await {
             Err(fault) if fault.status() == Some(401) => {
-                let fresh = self.renew(&token, seen).await?;
+                let fresh = self.renew(&token).await?;
                 if fresh == token {
                     return Err(fault);
                 }
@@ -257,21 +253,12 @@ impl Http {
         }
     }
 
-    /// Another token in place of one that was refused, `seen` renewals after the first. Requests that were under way together with
-    /// it share one answer, since each new token may be the end of the one before.
-    async fn renew(&self, refused: &Token, seen: usize) -> Result<Token, Fault> {
-        let mut renewed = self.renewed.lock().await;
-        let since = renewed.as_ref().filter(|_| self.renewals.load(Ordering::Relaxed) != seen);
-        if let Some((_, fresh)) = since.filter(|(old, _)| old == refused) {
-            return Ok(fresh.clone());
-        }
-        let fresh = self.tokens.renew(refused).await.map_err(Fault::Token)?;
-        // Where there is none yet, the next one who asks may find one.
-        if fresh != *refused {
-            *renewed = Some((refused.clone(), fresh.clone()));
-            self.renewals.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(fresh)
+    /// Another token in place of one that was refused. Requests that were under way together with it share one answer, since each
+    /// new token may be the end of the one before.
+    async fn renew(&self, refused: &Token) -> Result<Token, Fault> {
+        let _turn = self.renewing.lock().await;
+        let known = self.tokens.token().await.map_err(Fault::Token)?;
+        if known != *refused { Ok(known) } else { self.tokens.renew(refused).await.map_err(Fault::Token) }
     }
 
     async fn send_with(&self, request: &Request, token: &Token) -> Result<Answer, Fault> {

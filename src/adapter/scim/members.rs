@@ -92,11 +92,17 @@ impl ScimStore {
         ledger.note(intent).await?;
         match self.request_members(change, group, version, members).await {
             Ok(written) => {
-                ledger.note(done).await?;
+                // It is done: whoever takes that for a refusal would leave it alone.
+                let noted = ledger.note(done).await;
+                noted.map_err(|_| Fault::NoAnswer("members were written, and the ledger could not be"))?;
                 Ok(written)
             }
             Err(fault) => {
-                if is_refusal(&fault) {
+                if let Fault::Partly { out, refused } = &fault {
+                    ledger.note(LedgerEntry::Removed { group: group.clone(), members: out.clone() }).await?;
+                    let refused = before.into_iter().filter(|(member, _)| refused.contains(member));
+                    ledger.refused(group, refused.collect()).await?;
+                } else if is_refusal(&fault) {
                     ledger.refused(group, before).await?;
                 }
                 Err(fault)
@@ -187,22 +193,41 @@ impl ScimStore {
             return if is_out(&refused) { Ok(Written { id: None, version }) } else { Err(refused) };
         }
         let mut written = Written { id: None, version: version.cloned() };
-        for (number, member) in members.iter().enumerate() {
+        let (mut refusal, mut out, mut stay) = (None, Vec::new(), Vec::new());
+        for member in members {
             let before = written.version.clone();
             let operations = self.operations(Change::Remove, std::slice::from_ref(member));
-            written = match self.patch(Kind::Group, group, before.as_ref(), operations).await {
-                Err(fault) if is_out(&fault) => written,
-                Err(fault) if number > 0 => return Err(by_half(fault)),
-                answered => answered?,
-            };
+            match self.patch(Kind::Group, group, before.as_ref(), operations).await {
+                Ok(answered) => written = answered,
+                Err(fault) if is_out(&fault) => {}
+                // The next one can do nothing for it.
+                Err(fault) if may_be_a_member(&fault) => {
+                    refusal.get_or_insert(fault);
+                    stay.push(member.clone());
+                    if out.is_empty() && stay.len() >= NONE_WILL {
+                        break;
+                    }
+                    continue;
+                }
+                Err(fault) if out.is_empty() => return Err(fault),
+                Err(fault) => return Err(by_half(fault)),
+            }
+            out.push(member.clone());
         }
-        Ok(written)
+        match refusal {
+            None => Ok(written),
+            Some(fault) if out.is_empty() => Err(fault),
+            Some(_) => Err(Fault::Partly { out, refused: stay }),
+        }
     }
 }
 
+/// After so many refusals and no success, what the server refuses is the form, or the group.
+const NONE_WILL: usize = 3;
+
 /// Whether a refusal may be about one of the members.
 fn may_be_a_member(fault: &Fault) -> bool {
-    matches!(fault.status(), Some(400 | 404))
+    matches!(fault.status(), Some(400 | 404 | 422))
 }
 
 /// Whether a refusal says that he who shall be removed is not there.
@@ -216,7 +241,7 @@ fn is_out(fault: &Fault) -> bool {
 /// Some were written and some were not: nobody may take that for a refusal of all (rule X1).
 fn by_half(fault: Fault) -> Fault {
     match fault {
-        Fault::NoAnswer(_) => fault,
+        Fault::NoAnswer(_) | Fault::Partly { .. } => fault,
         fault if fault.concerns_all() && fault.status() != Some(403) => Fault::Half(Box::new(fault)),
         _ => Fault::NoAnswer("some of the members were written, and others were refused"),
     }

@@ -29,6 +29,9 @@ impl ScimStore {
         at: Option<&PageToken>,
     ) -> Result<Page, Fault> {
         let with_members = self.client.options.members == MemberListing::WithGroups;
+        if let Some(ledger) = self.ledger.as_ref().filter(|_| kind == Kind::Group && at.is_none()) {
+            ledger.catch_up().await?;
+        }
         let page = match select {
             StoreSelect::All => self.client.list(Wanted { kind, filter: None, with_members }, at).await?,
             StoreSelect::Ids(ids) => {

@@ -41,9 +41,9 @@ pub trait TokenProvider: Send + Sync {
     /// There is none.
     async fn token(&self) -> Result<Token, StoreError>;
 
-    /// A token in place of one that the server has just refused with 401; asked for once in a request, and once for all requests
-    /// of a store that were refused with the same token. By default, whatever [`token`](Self::token) gives now; where that is the
-    /// refused one again, nothing is sent a second time.
+    /// A token in place of one that the server has just refused with 401; asked for once in a request, and only while
+    /// [`token`](Self::token) still gives the refused one: of many requests that were under way with it, the first asks. By default,
+    /// whatever [`token`](Self::token) gives now; where that is the refused one again, nothing is sent a second time.
     ///
     /// # Errors
     ///

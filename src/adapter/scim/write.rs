@@ -124,6 +124,9 @@ impl ScimStore {
     }
 
     async fn delete(&self, kind: Kind, id: &StoreId, version: Option<&Version>) -> Result<Written, Fault> {
+        if let Some(ledger) = &self.ledger {
+            ledger.must_be_ours().await?;
+        }
         let request = Request::delete(&[endpoint(kind), id.as_str()]);
         let answered = self.client.http.send(&request.if_match(self.client.condition(version))).await;
         if let Some(ledger) = &self.ledger {
@@ -155,7 +158,7 @@ pub(super) fn is_refusal(fault: &Fault) -> bool {
         Fault::NoAnswer(_) | Fault::Malformed(_) | Fault::TooLarge(..) => false,
         // Made by the server, as far as it says.
         Fault::Permanent(_) => false,
-        Fault::Half(_) => false,
+        Fault::Half(_) | Fault::Partly { .. } => false,
         _ => true,
     }
 }

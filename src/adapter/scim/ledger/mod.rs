@@ -33,7 +33,7 @@ pub trait Ledger: Send + Sync {
     /// They cannot be read whole. There is no store then.
     async fn read(&self) -> Result<Vec<LedgerEntry>, StoreError>;
 
-    /// Adds entries behind the others, durably.
+    /// Adds entries behind the others, durably. Of none it says whether any could be added.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! The ledger as the store uses it: what it says, and how what is uncertain becomes certain.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Mutex;
 
@@ -19,6 +20,8 @@ use crate::page::PageEnd;
 pub(in super::super) struct Tracked {
     log: Arc<dyn Ledger>,
     state: Mutex<State>,
+    /// Whether this process has written to it, so that nobody else does.
+    is_ours: AtomicBool,
 }
 
 /// Memberships of one group that nobody knows of.
@@ -31,7 +34,29 @@ pub(in super::super) struct Uncertain {
 impl Tracked {
     pub(in super::super) async fn open(log: Arc<dyn Ledger>) -> Result<Self, Fault> {
         let entries = log.read().await.map_err(Fault::Ledger)?;
-        Ok(Self { log, state: Mutex::new(State::of(&entries)) })
+        Ok(Self { log, state: Mutex::new(State::of(&entries)), is_ours: AtomicBool::new(false) })
+    }
+
+    /// Reads it again where somebody else may have written to it since.
+    pub(in super::super) async fn catch_up(&self) -> Result<(), Fault> {
+        let mut state = self.state.lock().await;
+        if !self.is_ours.load(Ordering::Relaxed) {
+            *state = State::of(&self.log.read().await.map_err(Fault::Ledger)?);
+        }
+        Ok(())
+    }
+
+    /// An error where nothing could be written down: before what is written down afterwards.
+    pub(in super::super) async fn must_be_ours(&self) -> Result<(), Fault> {
+        self.write(&mut *self.state.lock().await, &[]).await
+    }
+
+    /// Writes down that a group is about to be made; whether that stood there already.
+    pub(in super::super) async fn announce(&self, external_id: &str) -> Result<bool, Fault> {
+        let mut state = self.state.lock().await;
+        let was_announced = state.making.contains(external_id);
+        self.write(&mut state, &[LedgerEntry::Making { external_id: external_id.to_owned() }]).await?;
+        Ok(was_announced)
     }
 
     /// Writes down, and counts only what is written.
@@ -51,6 +76,7 @@ impl Tracked {
 
     async fn write(&self, state: &mut State, entries: &[LedgerEntry]) -> Result<(), Fault> {
         self.log.append(entries).await.map_err(Fault::Ledger)?;
+        self.is_ours.store(true, Ordering::Relaxed);
         entries.iter().for_each(|entry| state.apply(entry));
         Ok(())
     }
