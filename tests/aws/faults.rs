@@ -135,7 +135,8 @@ async fn an_answer_that_never_ends_and_one_that_never_comes_are_given_up() {
     // rules S1, X3
     let bridge = Bridge::start();
     bridge.fail("ListUsers", Fault::After(End::Endless));
-    let error = read(&reader(&bridge), Kind::User, StoreSelect::All).await.unwrap_err();
+    let patient = reader(&bridge).timeout(Duration::from_secs(60));
+    let error = read(&patient, Kind::User, StoreSelect::All).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Permanent, "{error}");
     bridge.fail_times("ListUsers", 0, usize::MAX, Fault::After(End::Late(Duration::from_millis(700))));
     let hasty = reader(&bridge).timeout(Duration::from_millis(100));

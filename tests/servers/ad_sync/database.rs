@@ -66,8 +66,9 @@ fn certificates(folder: &Path) {
     );
 }
 
-/// Carries statements out one by one, as the administrator: some of them may stand in no transaction.
-fn administer(runtime: &Runtime, statements: &[String]) {
+/// Carries statements out one by one, as the administrator: some of them may stand in no transaction. Ends when the server
+/// has read its configuration anew, and says so of TLS.
+fn administer(runtime: &Runtime, statements: &[String], ssl: &str) {
     runtime.block_on(async {
         let config: tokio_postgres::Config = variable("POSTGRES_URL").parse().unwrap();
         let (client, connection) = config.connect(NoTls).await.unwrap();
@@ -75,9 +76,18 @@ fn administer(runtime: &Runtime, statements: &[String]) {
         for statement in statements {
             client.batch_execute(statement).await.unwrap();
         }
+        for _ in 0..1_000 {
+            // A session of before may not have heard of it yet, or be ahead of those who come.
+            let (client, connection) = config.connect(NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let said: String = client.query_one("SHOW ssl", &[]).await.unwrap().get(0);
+            if said == ssl {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the server does not switch TLS {ssl}");
     });
-    // The server reads its configuration anew when it comes to it.
-    std::thread::sleep(Duration::from_secs(1));
 }
 
 #[test]
@@ -99,7 +109,7 @@ fn with_an_authority_a_database_is_spoken_to_through_tls_or_not_at_all() {
     let schema = text("DROP SCHEMA IF EXISTS ad_sync_tls CASCADE");
     let (on, off) = (text("ALTER SYSTEM SET ssl = on"), text("ALTER SYSTEM RESET ssl"));
     let reload = text("SELECT pg_reload_conf()");
-    administer(&runtime, &[schema, put("server.crt"), put("server.key"), on, reload.clone()]);
+    administer(&runtime, &[schema, put("server.crt"), put("server.key"), on, reload.clone()], "on");
 
     let url = variable("POSTGRES_URL");
     assert!(url.contains("host=127.0.0.1"));
@@ -120,7 +130,7 @@ fn with_an_authority_a_database_is_spoken_to_through_tls_or_not_at_all() {
     let looked = good.run(&[]);
     let named_otherwise = desk_of("host=127.0.0.1", ca).run(&["--apply"]);
     let signed_otherwise = desk_of("host=localhost", &variable("AD_CA_FILE")).run(&[]);
-    administer(&runtime, &[off, reload]);
+    administer(&runtime, &[off, reload], "off");
     let without = good.run(&["--apply"]);
 
     assert_eq!(first.0, 2, "{}", first.2);

@@ -57,10 +57,10 @@ fn config(folder: &std::path::Path, more: &str) -> String {
 
 impl Slapd {
     fn start(ldif: &str, more: &str) -> Self {
-        Self::at(ldif, more, free_port())
+        Self::at(ldif, more, None)
     }
 
-    fn at(ldif: &str, more: &str, port: u16) -> Self {
+    fn at(ldif: &str, more: &str, place: Option<u16>) -> Self {
         let folder = tempfile::tempdir_in(variable("SLAPD_DIR")).unwrap();
         let path = folder.path();
         std::fs::create_dir(path.join("db")).unwrap();
@@ -79,19 +79,28 @@ impl Slapd {
             .output()
             .unwrap();
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-        let process = Command::new(variable("SLAPD"))
-            .args(["-d", "0", "-h", &format!("ldap://127.0.0.1:{port}"), "-f"])
-            .arg(path.join("slapd.conf"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "slapd does not listen");
-            std::thread::sleep(Duration::from_millis(10));
+        'places: loop {
+            // Another program may be faster, and take a port that was free: slapd ends then.
+            let port = place.unwrap_or_else(free_port);
+            let mut process = Command::new(variable("SLAPD"))
+                .args(["-d", "0", "-h", &format!("ldap://127.0.0.1:{port}"), "-f"])
+                .arg(path.join("slapd.conf"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            loop {
+                assert!(begun.elapsed() < Duration::from_secs(60), "slapd does not listen");
+                std::thread::sleep(Duration::from_millis(10));
+                if process.try_wait().unwrap().is_some() {
+                    continue 'places;
+                }
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return Self { process, folder, port };
+                }
+            }
         }
-        Self { process, folder, port }
     }
 
     fn options(&self) -> LdapOptions {
@@ -248,9 +257,9 @@ impl SourceBuilder for Servers {
         let old = source.server.lock().unwrap().take();
         let port = old.as_ref().map(|old| old.port).unwrap();
         drop(old);
-        *source.server.lock().unwrap() = Some(Slapd::at(&self.ldif(directory), "", port));
+        *source.server.lock().unwrap() = Some(Slapd::at(&self.ldif(directory), "", Some(port)));
         // The kept connection is gone, and the source finds out before it reads.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         Ok(source)
     }
 
