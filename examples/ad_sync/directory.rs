@@ -18,6 +18,8 @@ use crate::config::Config;
 
 /// Names that are looked up with one search.
 const TOGETHER: usize = 40;
+/// Most pages of one search for names: a server that never says which is the last one is not asked for ever.
+const PAGES: usize = 10_000;
 /// Attributes by which users and groups may be named in the configuration.
 const CALLED: [&str; 4] = ["cn", "sAMAccountName", "userPrincipalName", "mail"];
 
@@ -29,6 +31,8 @@ pub(crate) type Names = BTreeMap<String, String>;
 pub(crate) struct Named {
     source: LdapSource,
     names: Mutex<Names>,
+    /// Names of the configuration that do not tell who is meant.
+    pub(crate) unclear: Vec<String>,
 }
 
 impl Named {
@@ -38,7 +42,7 @@ impl Named {
         let ldap = users.into_iter().fold(ldap, |ldap, filter| ldap.user_filter(filter));
         let ldap = groups.into_iter().fold(ldap, |ldap, filter| ldap.group_filter(filter));
         let source = LdapSource::connect(ldap).await.map_err(|error| reached(error.into()))?;
-        Ok(Self { source, names: Mutex::default() })
+        Ok(Self { source, names: Mutex::default(), unclear: Vec::new() })
     }
 
     pub(crate) fn source(&self) -> &LdapSource {
@@ -49,10 +53,10 @@ impl Named {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What an operator should know about what this account may see.
+    /// What an operator should know about what this account may see, and about whom the configuration names.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let server = self.source.server();
-        let mut warnings = Vec::new();
+        let mut warnings = self.unclear.clone();
         match server.tombstones {
             Tombstones::Hidden => warnings.push(
                 "this account may not read deleted objects: nobody's deletion can be proven, and nobody is deleted; grant it \
@@ -136,24 +140,56 @@ enum Among {
     Both,
 }
 
-/// Who is assigned, by the names of the configuration. A name that means nobody, or several, is an error: a shorter list would
-/// take access away.
-pub(crate) async fn assigned(config: &Config, now: Timestamp) -> Result<MemoryAssignments, Trouble> {
+/// Who is assigned, by the names of the configuration, and which names do not tell. One that means nobody, or several, makes the
+/// list partial (rule C1): whoever may be meant by it keeps what he has, and revocations for other causes go on. Where no name tells
+/// anything, there is nothing to go on with.
+pub(crate) async fn assigned(
+    config: &Config,
+    now: Timestamp,
+) -> Result<(MemoryAssignments, Vec<String>), Trouble> {
     let table = &config.assignments;
-    let mut anchors = BTreeSet::new();
+    let mut meant = Meant::default();
     match &table.file {
         Some(file) => {
             let lines = lines(&config.folder.join(file))?;
-            anchors.extend(look_up(config, now, Among::Both, &lines).await?);
+            look_up(config, now, Among::Both, &lines, &mut meant).await?;
         }
         None => {
-            anchors.extend(look_up(config, now, Among::Groups, &table.groups).await?);
-            anchors.extend(look_up(config, now, Among::Users, &table.users).await?);
+            look_up(config, now, Among::Groups, &table.groups, &mut meant).await?;
+            look_up(config, now, Among::Users, &table.users, &mut meant).await?;
         }
     }
+    let Meant { anchors, unclear } = meant;
+    if anchors.is_empty() && !unclear.is_empty() {
+        return Err(unclear.join("\n").into());
+    }
+    let read = match unclear.len() {
+        0 => Completeness::Complete,
+        names => {
+            Completeness::partial(format!("{names} of the names that are assigned mean nobody, or several"))
+        }
+    };
     let principals =
         anchors.into_iter().map(|anchor| Principal::External(ExternalId::new(config.issuer.clone(), anchor)));
-    Ok(MemoryAssignments { principals: principals.collect(), read: Completeness::Complete })
+    Ok((MemoryAssignments { principals: principals.collect(), read }, unclear))
+}
+
+/// Whom names mean, and what there is to say of those that do not tell.
+#[derive(Default)]
+struct Meant {
+    anchors: BTreeSet<SourceAnchor>,
+    unclear: Vec<String>,
+}
+
+impl Meant {
+    fn take(&mut self, one: Result<SourceAnchor, String>) {
+        match one {
+            Ok(anchor) => {
+                self.anchors.insert(anchor);
+            }
+            Err(why) => self.unclear.push(why),
+        }
+    }
 }
 
 /// One name a line; `#` begins a comment.
@@ -168,48 +204,48 @@ async fn look_up(
     now: Timestamp,
     among: Among,
     names: &[String],
-) -> Result<Vec<SourceAnchor>, Trouble> {
+    meant: &mut Meant,
+) -> Result<(), Trouble> {
     let (anchors, names): (Vec<&String>, Vec<&String>) =
         names.iter().partition(|name| anchor_of(name).is_some());
     // Whether they are there is for the run to say: an assignment outlives whom it names.
-    let mut found: Vec<SourceAnchor> = anchors.into_iter().filter_map(|name| anchor_of(name)).collect();
+    meant.anchors.extend(anchors.into_iter().filter_map(|name| anchor_of(name)));
     // A distinguished name can be spelt in several ways: the directory compares, and each has a search of its own.
     let (distinguished, names): (Vec<&String>, Vec<&String>) =
         names.into_iter().partition(|name| name.contains('=') && name.contains(','));
     for name in distinguished {
         let filter = format!("(|(distinguishedName={0})(entryDN={0}))", escape(name));
         let candidates = search(config, now, among, &filter).await?;
-        found.push(the_one(name, candidates.iter())?);
+        meant.take(the_one(name, candidates.iter()));
     }
     for names in names.chunks(TOGETHER) {
         let parts = names.iter().flat_map(|name| CALLED.map(|called| format!("({called}={})", escape(name))));
         let candidates = search(config, now, among, &format!("(|{})", parts.collect::<String>())).await?;
         for name in names {
             let key = key(name);
-            found.push(the_one(name, candidates.iter().filter(|candidate| candidate.called.contains(&key)))?);
+            meant.take(the_one(name, candidates.iter().filter(|candidate| candidate.called.contains(&key))));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn the_one<'c>(
     name: &str,
     mut candidates: impl Iterator<Item = &'c Candidate>,
-) -> Result<SourceAnchor, Trouble> {
+) -> Result<SourceAnchor, String> {
     let shown = Escaped(name);
     match (candidates.next(), candidates.next()) {
         (Some(one), None) => Ok(one.anchor.clone()),
         (None, _) => Err(format!(
-            "assignments: nobody in the directory is called {shown}, and nothing is done until that is cleared up: name whom you \
-             mean by the present name, or by the anchor, which outlives renames; or take the entry out"
-        )
-        .into()),
+            "assignments: nobody in the directory is called {shown}, and nobody loses access for want of an assignment until that \
+             is cleared up: name whom you mean by the present name, or by the anchor, which outlives renames; or take the entry out"
+        )),
         (Some(one), Some(other)) => Err(format!(
-            "assignments: several are called {shown}; name one by its anchor, such as {} or {}",
+            "assignments: several are called {shown}, and nobody loses access for want of an assignment until that is cleared up: \
+             name one by its anchor, such as {} or {}",
             by_anchor(&one.anchor),
             by_anchor(&other.anchor)
-        )
-        .into()),
+        )),
     }
 }
 
@@ -228,7 +264,10 @@ async fn search(
     let mut found = BTreeMap::new();
     if among != Among::Groups {
         let (mut page, mut at) = (UserPage::default(), None);
-        loop {
+        for number in 0.. {
+            if number > PAGES {
+                return Err("assignments: a search for names has too many pages".into());
+            }
             page.clear();
             let end = source.read_users(Read::new(Select::All, at.as_ref()), &mut page).await;
             let end = end.map_err(|error| reached(error.into()))?;
@@ -241,7 +280,10 @@ async fn search(
     }
     if among != Among::Users {
         let (mut page, mut at) = (GroupPage::default(), None);
-        loop {
+        for number in 0.. {
+            if number > PAGES {
+                return Err("assignments: a search for names has too many pages".into());
+            }
             page.clear();
             let end = source.read_groups(Read::new(Select::All, at.as_ref()), &mut page).await;
             let end = end.map_err(|error| reached(error.into()))?;

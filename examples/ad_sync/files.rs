@@ -20,6 +20,8 @@ pub(crate) fn replace(file: &Path, text: &str) -> Result<(), Trouble> {
 
 fn put(place: &Path, text: &str) -> std::io::Result<()> {
     let new = beside(place);
+    // Left by a run that was killed, or put there by somebody who would like to read along: neither is written to.
+    fs::remove_file(&new).ok();
     let written = write_new(&new, text).and_then(|()| fs::rename(&new, place));
     if written.is_err() {
         fs::remove_file(&new).ok();
@@ -36,7 +38,7 @@ fn put(place: &Path, text: &str) -> std::io::Result<()> {
 
 fn write_new(new: &Path, text: &str) -> std::io::Result<()> {
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut open = options.open(new)?;

@@ -58,6 +58,8 @@ impl Program {
         let mut run = Run::new(store.recall(&self.config.issuer).await?, now);
         run.approvals = memory::approvals(&self.arguments.approve)?;
         self.tidy(&store, &run).await?;
+        // What is accepted is accepted for this run, and kept only with what came of it.
+        let mut failed = run.state.clone();
         if self.arguments.accept_source {
             run.state.accept_source();
         }
@@ -79,10 +81,9 @@ impl Program {
             Err(error) => Err(error),
         };
         if done.is_err() && self.arguments.apply && !self.stop.is_asked() && !run.state.is_paused() {
-            let mut state = run.state.clone();
-            state.note_failure(self.clock.now());
+            failed.note_failure(self.clock.now());
             // What went wrong first is what a person has to know.
-            if let Err(error) = store.keep(&self.config.issuer, &run, state, now).await {
+            if let Err(error) = store.keep(&self.config.issuer, &run, failed, now).await {
                 eprintln!("warning: that this run failed could not be kept: {}", common::line(&error));
             }
         }
@@ -118,8 +119,8 @@ impl Program {
         run: &Run,
         extent: Extent,
     ) -> Result<(Reconciliation, Named), Trouble> {
-        let named = Named::connect(&self.config, run.now).await?;
-        named.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+        let mut named = Named::connect(&self.config, run.now).await?;
+        let deadline = Duration::from_secs(self.config.read_deadline.seconds());
         let (stored, listed);
         let assignments: &dyn AssignmentSet = match &store.assignments {
             Some(set) if self.config.assignments.store => {
@@ -127,14 +128,17 @@ impl Program {
                 &*stored
             }
             _ => {
-                listed = assigned(&self.config, run.now).await?;
+                let looked = tokio::time::timeout(deadline, assigned(&self.config, run.now)).await;
+                let late = |_| "assignments: names could not be looked up in time";
+                (listed, named.unclear) = looked.map_err(late)??;
                 &listed
             }
         };
+        named.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
         let mut options = self.config.options.clone();
         options.extent = extent;
         let bar = Bar::new();
-        let host = self.host(&bar).read_deadline(Duration::from_secs(self.config.read_deadline.seconds()));
+        let host = self.host(&bar).read_deadline(deadline);
         let found = reconcile(&named, &*store.records, assignments, &options, run, &host).await;
         bar.clear();
         if let Some(elsewhere) = named.elsewhere() {

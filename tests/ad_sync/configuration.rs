@@ -135,4 +135,15 @@ fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
         assert!(fs::symlink_metadata(folder.path().join("link")).unwrap().is_symlink());
     }
     files::replace(&folder.path().join("no/such/folder"), "x").unwrap_err();
+    #[cfg(unix)]
+    {
+        // threat T9: whoever may write to the folder guessed under which name it would be written first
+        let (trap, theirs) = (folder.path().join("plan"), folder.path().join("theirs"));
+        fs::write(&theirs, "as it was").unwrap();
+        let guessed = folder.path().join(format!("plan.{}.new", std::process::id()));
+        std::os::unix::fs::symlink(&theirs, &guessed).unwrap();
+        files::replace(&trap, "secret").unwrap();
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "as it was");
+        assert!(fs::symlink_metadata(&trap).unwrap().is_file());
+    }
 }

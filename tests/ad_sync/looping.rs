@@ -68,3 +68,26 @@ fn a_loop_that_fails_waits_and_goes_on() {
     assert!(took >= waits, "a state that cannot be kept: {took:?}\n{said}");
     assert!(said.contains("could not be kept") && !said.contains("Tr0ub4dor"), "{said}");
 }
+
+#[tokio::test]
+async fn another_directory_is_accepted_for_a_run_that_succeeds_and_no_longer() {
+    // rule C6: the run fails, and the next one, which nobody watches, still knows which directory it had
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("password"), "Tr0ub4dor").unwrap();
+    let known = r#"{"format": 1, "issuer": "corp", "source": "corp.example", "generations": {"dc1": 700}}"#;
+    let state = folder.path().join("state.json");
+    fs::write(&state, known).unwrap();
+    let file = folder.path().join("ad_sync.toml");
+    fs::write(
+        &file,
+        "issuer = \"corp\"\n[source]\nurl = \"ldaps://127.0.0.1:1\"\naccount = \"a@b\"\npassword_file = \"password\"\n\
+         [store.sqlite]\nfile = \"identities.db\"\n[assignments]\nusers = [\"a\"]\n[run]\nfile = \"state.json\"\n",
+    )
+    .unwrap();
+    let words = ["--config", file.to_str().unwrap(), "--apply", "--accept-source", "--accept-time"];
+    let arguments = Arguments::read(words.map(str::to_owned).into()).unwrap();
+    Program::new(arguments).unwrap().perform().await.unwrap_err();
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    assert_eq!((&kept["source"], &kept["generations"]["dc1"]), (&"corp.example".into(), &700.into()));
+    assert_eq!(kept["runs"]["failures"], 1);
+}

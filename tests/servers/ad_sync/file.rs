@@ -69,9 +69,10 @@ fn killed_at_any_moment_the_next_run_comes_to_the_same_end() {
         let desk = desk_of();
         let mut child = desk.command(&["--apply", "--out", "plan.txt"]).spawn().unwrap();
         let killed = strike(&desk, &mut child, 4000 * share / 100);
-        assert!(killed, "it was done before the blow at {share} percent");
+        // Late in its work it may be done before the blow falls.
+        assert!(killed || share > 50, "it was done before the blow at {share} percent");
         let (code, _, said) = desk.run(&["--apply"]);
-        assert_eq!(code, 2, "{said}");
+        assert!(code == 2 || share > 50 && code == 0, "{code}: {said}");
         assert_eq!(world_of(&desk), end, "killed at {share} percent");
         assert_eq!(desk.run(&[]).0, 0);
     }
@@ -145,6 +146,16 @@ fn trouble_with_the_directory_is_one_line_and_tells_no_password() {
     desk.configure("users = [\"Smith, John\"]", &account, "");
     let (code, _, said) = desk.run(&["--apply"]);
     assert!(code == 1 && said.contains("several are called"), "{said}");
+    assert_eq!(world_of(&desk), world);
+    // One among others holds back what would follow from its absence, and nothing else.
+    desk.configure("groups = [\"dept-sales\", \"dept-enginering\"]", &account, "");
+    let (code, plan, said) = desk.run(&["--apply", "--format", "html"]);
+    assert!(
+        code == 0 && said.contains("nobody in the directory is called dept-enginering"),
+        "{code}: {said}"
+    );
+    assert!(plan.contains("nobody in the directory is called dept-enginering"), "{plan}");
+    assert_eq!(world_of(&desk), world);
     // An account that may not see deletions.
     desk.password = variable("AD_PLAIN_PASSWORD");
     desk.configure(DEPARTMENTS, &variable("AD_PLAIN_ACCOUNT"), "");
