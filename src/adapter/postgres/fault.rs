@@ -27,6 +27,8 @@ pub(super) enum Fault {
     Nul,
     /// A name, or a value of this attribute, is longer than an index can take.
     TooLong(Option<(Kind, String)>),
+    /// Several items in a row waited in vain.
+    HeldUp,
     /// Another runner holds the store.
     Busy,
     /// The connection that held the store was lost, and another session may hold it.
@@ -84,7 +86,9 @@ impl Fault {
             // Data exceptions, integrity constraints, limits of a program, and what somebody's trigger raises.
             Self::Server(state, _) => {
                 let class = state.code().get(..2).unwrap_or_default();
-                ["22", "23", "54", "P0"].contains(&class)
+                // Somebody else holds what it needs, or its statement took too long: another item may need neither (rule X1).
+                let waited = [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(state);
+                waited || ["22", "23", "54", "P0"].contains(&class)
             }
             _ => false,
         }
@@ -191,6 +195,7 @@ impl From<Fault> for StoreError {
                 Invalid,
                 format!("the name or a value of attribute {attribute} of a {kind} is too long to be indexed"),
             ),
+            Fault::HeldUp => (Transient, "other connections hold what several records need".into()),
             Fault::Busy => (Transient, "another runner holds the store".into()),
             Fault::NotBack => (
                 Transient,

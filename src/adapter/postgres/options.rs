@@ -69,15 +69,16 @@ impl PostgresOptions {
         self
     }
 
-    /// How long a statement waits for a lock that another connection holds, before the call fails as
-    /// [`Transient`](crate::ErrorKind::Transient). Whole milliseconds, at least one.
+    /// How long a statement waits for a lock that another connection holds, before the item of a batch, or the read, fails
+    /// as [`Transient`](crate::ErrorKind::Transient). Whole milliseconds, at least one.
     #[must_use]
     pub fn lock_timeout(mut self, wait: Duration) -> Self {
         self.lock_timeout = wait;
         self
     }
 
-    /// How long the server works on one statement, before the call fails as [`Transient`](crate::ErrorKind::Transient).
+    /// How long the server works on one statement, before the item of a batch, or the read, fails as
+    /// [`Transient`](crate::ErrorKind::Transient).
     /// Whole milliseconds, at least one. A batch is several statements; but the delete of a group is one, with all its members:
     /// where there may be tens of millions in one group, give it more.
     #[must_use]

@@ -1,5 +1,6 @@
 //! Writing: one transaction a batch, one savepoint an item, answers after the commit.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::bulk;
@@ -24,22 +25,42 @@ pub(super) async fn write(
     }
     let writes: Vec<&Write<'_>> = open.iter().map(|item| item.write()).collect();
     let mut work = session.begin().await?;
-    let mut answers = Vec::with_capacity(writes.len());
-    while let Some(rest) = writes.get(answers.len()..).filter(|rest| !rest.is_empty()) {
+    let (mut answers, mut waits) = (Vec::with_capacity(writes.len()), 0);
+    'items: while let Some(rest) = writes.get(answers.len()..).filter(|rest| !rest.is_empty()) {
         let many = bulk::perform(&mut work, capabilities, rest).await?;
         // What the fast way has not decided is looked at one by one, with its reason.
         for (write, decided) in rest.iter().zip(many) {
-            answers.push(match decided {
+            if waits >= MOST_WAITS {
+                break 'items;
+            }
+            let answer = match decided {
                 Some(answer) => answer,
                 None => one(&mut work, capabilities, write).await?,
-            });
+            };
+            waits += answer.as_ref().err().map_or(0, waited);
+            answers.push(answer);
         }
     }
     work.commit().await?;
+    let is_whole = answers.len() == writes.len();
     for (item, answer) in open.iter_mut().zip(answers) {
         item.answer(answer.map_err(StoreError::from));
     }
-    Ok(())
+    if is_whole { Ok(()) } else { Err(Fault::HeldUp) }
+}
+
+/// Items of a batch that may wait in vain for what another connection holds, before the rest is left to the next call: the call
+/// has to end in its time, with what was done.
+const MOST_WAITS: usize = 3;
+
+/// As how many waits a fault counts.
+fn waited(fault: &Fault) -> usize {
+    match fault {
+        Fault::Server(state, _) if *state == SqlState::LOCK_NOT_AVAILABLE => 1,
+        // As long as a statement may take.
+        Fault::Server(state, _) if *state == SqlState::QUERY_CANCELED => MOST_WAITS,
+        _ => 0,
+    }
 }
 
 /// What is known of one item; an `Err` around it ends the transaction.

@@ -207,3 +207,64 @@ fn a_trigger_that_refuses_one_record_refuses_that_one_only() {
         assert_eq!(store.counts().await.unwrap().users, 99);
     });
 }
+
+#[test]
+#[ignore = "needs postgres: tests/servers/run postgres"]
+fn a_record_that_somebody_else_holds_keeps_no_other_from_being_written() {
+    // rule X1: an application's transaction on one user must not save the access of all others
+    run(async {
+        let database = Database::new().await;
+        let options = || lenient().lock_timeout(std::time::Duration::from_millis(200));
+        let store = database.store_with(options()).await;
+        let links = anchors("u", 40);
+        let made = ids(&write(&store, links.iter().map(user)).await);
+        let mut client = database.client().await;
+        fn off(made: &[StoreId]) -> Vec<Write<'_>> {
+            made.iter().map(|id| Write::SetActive { id, version: None, active: false }).collect()
+        }
+
+        let held = client.transaction().await.unwrap();
+        let lock = "SELECT 1 FROM identity_sync.users WHERE id = $1 FOR UPDATE";
+        held.execute(lock, &[&made[5].as_str()]).await.unwrap();
+        let answers = write(&store, off(&made[..20])).await;
+        let refused: Vec<usize> = (0..20).filter(|at| answers[*at].is_err()).collect();
+        assert_eq!(refused, [5]);
+        assert_eq!(answers[5], Err(ErrorKind::Transient));
+
+        // Of many, a few are waited for in one call; what was done stays done, and the rest is for the next call.
+        for id in &made[22..27] {
+            held.execute(lock, &[&id.as_str()]).await.unwrap();
+        }
+        let mut batch = WriteBatch::new();
+        off(&made[20..]).into_iter().for_each(|write| batch.push(write));
+        let error = store.write(&mut batch).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient);
+        let answers: Vec<Option<bool>> =
+            batch.into_answers().map(|answer| answer.map(|answer| answer.is_ok())).collect();
+        assert_eq!(answers[..6], [Some(true), Some(true), Some(false), Some(false), Some(false), None]);
+        assert!(answers[5..].iter().all(Option::is_none));
+        held.rollback().await.unwrap();
+        assert!(write(&store, off(&made)).await.iter().all(Result::is_ok));
+
+        // So does a statement that takes too long: the members of a group go with it, one by one.
+        let slow = "CREATE FUNCTION identity_sync.slow() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN IF OLD.id = TG_ARGV[0] THEN PERFORM pg_sleep(30); END IF; RETURN OLD; END $$";
+        client.batch_execute(slow).await.unwrap();
+        let trigger = format!(
+            "CREATE TRIGGER slow BEFORE DELETE ON identity_sync.users FOR EACH ROW
+             EXECUTE FUNCTION identity_sync.slow('{}')",
+            made[0].as_str()
+        );
+        client.batch_execute(&trigger).await.unwrap();
+        let store = database.store_with(options().statement_timeout(std::time::Duration::from_secs(1))).await;
+        let mut batch = WriteBatch::new();
+        made[..5].iter().for_each(|id| batch.push(Write::DeleteUser { id, version: None }));
+        assert_eq!(store.write(&mut batch).await.unwrap_err().kind(), ErrorKind::Transient);
+        let answers: Vec<Option<bool>> =
+            batch.into_answers().map(|answer| answer.map(|answer| answer.is_ok())).collect();
+        assert_eq!(answers, [Some(false), None, None, None, None]);
+        let answers =
+            write(&store, made[1..5].iter().map(|id| Write::DeleteUser { id, version: None })).await;
+        assert!(answers.iter().all(Result::is_ok));
+    });
+}
