@@ -47,9 +47,9 @@ struct Open {
     write: Prepared,
     /// Sent before, and the answer may have been lost.
     sent: bool,
-    /// Perhaps why the call failed: it goes behind the others, since a record that ends every call that it is in must not keep them
-    /// from being written (rule X1).
-    late: bool,
+    /// The last call that perhaps failed because of it, counted from 1: it goes behind the others, since a record that ends every call
+    /// that it is in must not keep them from being written (rule X1).
+    blamed: usize,
 }
 
 pub(super) struct Sender<'a> {
@@ -107,14 +107,19 @@ impl<'a> Sender<'a> {
     async fn round(&mut self, writes: Vec<Prepared>) -> Vec<Sent> {
         let mut sent = Vec::with_capacity(writes.len());
         let mut open: Vec<Open> =
-            writes.into_iter().map(|write| Open { write, sent: false, late: false }).collect();
-        let mut attempt = 1;
+            writes.into_iter().map(|write| Open { write, sent: false, blamed: 0 }).collect();
+        let (mut attempt, mut calls) = (1, 0);
         while !open.is_empty() {
+            calls += 1;
             let (ready, mut known) = self.check(std::mem::take(&mut open), attempt).await;
             let (answers, failed) = self.once(&ready).await;
             let has_come_further =
                 failed.is_some() && answers.iter().any(|answer| matches!(answer, Some(Ok(_))));
-            known.extend(self.judge_all(ready, answers, failed, attempt).await);
+            if has_come_further {
+                attempt = 1;
+            }
+            let has_failed = failed.is_some();
+            known.extend(self.judge_all(ready, answers, failed, (attempt, calls)).await);
             let mut wait = None;
             for (tried, verdict) in known {
                 match verdict {
@@ -126,9 +131,14 @@ impl<'a> Sender<'a> {
                     }
                 }
             }
-            open.sort_by_key(|open| open.late);
-            // What a call has come through with is no try that failed; those that come to nothing are counted, and the budget ends
-            // the others.
+            open.sort_by_key(|open| open.blamed);
+            let untried = open.partition_point(|open| open.blamed == 0);
+            if let Some(untried) = open.get_mut(..untried).filter(|_| has_failed && attempt > 1) {
+                // They may stand side by side: of those that nobody has tried, the next call begins in the middle.
+                untried.rotate_left(untried.len() / 2);
+            }
+            // What a call has come through with is no try that failed. Those in a row that come to nothing are counted, and the budget
+            // ends the others.
             attempt += u32::from(!has_come_further);
             if !open.is_empty() {
                 if let Some(timer) = self.host.clock() {
@@ -319,7 +329,7 @@ impl<'a> Sender<'a> {
         tried: Vec<Open>,
         answers: Vec<Option<Result<Done, StoreError>>>,
         failed: Option<StoreError>,
-        attempt: u32,
+        (attempt, call): (u32, usize),
     ) -> Vec<(Open, Verdict)> {
         let silent = || {
             let pairs = tried.iter().zip(&answers);
@@ -338,7 +348,8 @@ impl<'a> Sender<'a> {
         // Many stores send one after the other: then the first without an answer is where it ended.
         let mut is_first = true;
         for (open, answer) in tried.into_iter().zip(answers) {
-            let late = failed.is_some() && (answer.is_some() || std::mem::take(&mut is_first));
+            let is_blamed = failed.is_some() && (answer.is_some() || std::mem::take(&mut is_first));
+            let blamed = if is_blamed { call } else { open.blamed };
             let verdict = match (answer, &failed, &made) {
                 (None, Some(error), _) if again => Verdict::Again(error.wait()),
                 (None, Some(error), Some(made)) if self.is_create(&open.write) => {
@@ -347,7 +358,7 @@ impl<'a> Sender<'a> {
                 (None, Some(error), _) => self.judge(&open, Some(Err(of_item(error))), None).await,
                 (answer, ..) => self.judge(&open, answer, Some(attempt)).await,
             };
-            known.push((Open { sent: true, late, ..open }, verdict));
+            known.push((Open { sent: true, blamed, ..open }, verdict));
         }
         known
     }

@@ -152,7 +152,7 @@ pub(crate) struct Scripted<'s> {
     script: BTreeMap<usize, Fault>,
     always: Option<Fault>,
     /// Writes at which the call fails, whenever they arrive.
-    stuck: Vec<&'static str>,
+    stuck: Vec<String>,
     /// Every write that arrived: what it is about.
     pub(crate) log: Mutex<Vec<String>>,
     /// Items of each call.
@@ -176,8 +176,8 @@ impl<'s> Scripted<'s> {
         Self { always: Some(fault), ..Self::new(store, []) }
     }
 
-    pub(crate) fn stuck_at<const N: usize>(self, writes: [&'static str; N]) -> Self {
-        Self { stuck: writes.into(), ..self }
+    pub(crate) fn stuck_at(self, writes: impl IntoIterator<Item = String>) -> Self {
+        Self { stuck: writes.into_iter().collect(), ..self }
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
@@ -232,7 +232,7 @@ impl IdentityStore for Scripted<'_> {
         let error = |kind| StoreError::new(kind, "as scripted");
         for item in batch.items() {
             let write = described(item.write());
-            if self.stuck.contains(&write.as_str()) {
+            if self.stuck.contains(&write) {
                 return Err(error(ErrorKind::Transient));
             }
             let number = {

@@ -119,21 +119,23 @@ const TRANSIENT: Option<ErrorKind> = Some(ErrorKind::Transient);
 
 #[test]
 fn records_that_end_every_call_hold_up_nobody_behind_them() {
-    // rule X1
-    let mut w = World::new();
-    w.users("ann bob cat dan eve fay");
-    "ann bob cat dan eve fay".split(' ').for_each(|name| w.assign(name));
-    let timer = FakeTimer::default();
-    let store =
-        Scripted::new(&w.store, []).stuck_at(["create user ann", "create user cat", "create user dan"]);
-    let report = applied(&w, &store, Some(&timer));
-    assert_eq!(report.applied(), 3, "{report}");
-    assert_eq!(
-        w.lines(),
-        ["ann", "cat", "dan"].map(|name| format!("create user {name} [userName={name}] (Entitled)"))
-    );
-    // They are tried as often as if they were alone.
-    assert_eq!(timer.millis().len(), 3, "{:?}", timer.millis());
+    // rule X1: two of them wherever they stand, and more that stand side by side
+    let all = ["ann", "bob", "cat", "dan", "eve", "fay", "gus"];
+    let pairs = (0..7).flat_map(|one| (0..one).map(move |other| vec![all[other], all[one]]));
+    for stuck in pairs.chain(all.windows(3).map(<[&str]>::to_vec)) {
+        let mut w = World::new();
+        w.users(&all.join(" "));
+        all.iter().for_each(|name| w.assign(name));
+        let timer = FakeTimer::default();
+        let creates = stuck.iter().map(|name| format!("create user {name}"));
+        let store = Scripted::new(&w.store, []).stuck_at(creates);
+        let report = applied(&w, &store, Some(&timer));
+        assert_eq!(report.applied(), all.len() - stuck.len(), "{stuck:?}: {report}");
+        let left = stuck.iter().map(|name| format!("create user {name} [userName={name}] (Entitled)"));
+        assert_eq!(w.lines(), left.collect::<Vec<_>>());
+        // Within the budget of a small plan.
+        assert!(timer.millis().len() <= 10, "{stuck:?}: {:?}", timer.millis());
+    }
 }
 
 #[test]
