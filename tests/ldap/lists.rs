@@ -399,7 +399,7 @@ async fn a_page_without_entries_that_is_not_the_last_proves_nothing() {
 
 #[tokio::test]
 async fn two_names_that_seem_the_same_are_told_apart_by_the_server() {
-    // rule E9, threat T4: a list of names found in one scan must not give one person's membership to the other
+    // rule E9: a list of names found in one scan must not give one person's membership to the other
     const SHARP: &str = "CN=Jan Weiß,DC=corp,DC=example,DC=com";
     const PLAIN: &str = "CN=Jan Weiss,DC=corp,DC=example,DC=com";
     fn entry(name: &'static str) -> Say {

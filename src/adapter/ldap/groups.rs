@@ -117,11 +117,11 @@ impl LdapSource {
             if scanned > SCANNED {
                 break;
             }
-            // Cut short, it still spares looking up whose names it holds.
+            // Of what a scan that was cut has seen once there may be another: all are looked up then.
             if answer.cut().is_some() {
-                scan.cut();
+                return Ok(());
             }
-            if next.is_empty() || answer.cut().is_some() {
+            if next.is_empty() {
                 pass.scan = Some(scan);
                 return Ok(());
             }

@@ -53,13 +53,6 @@ pub(super) enum Named {
     Unreadable,
 }
 
-impl Scan {
-    /// What it holds is not all that there is: of a `uid` that it saw once there may be another.
-    pub(super) fn cut(&mut self) {
-        self.by_uid.clear();
-    }
-}
-
 impl Target {
     pub(super) fn of(draft: &Draft) -> Self {
         let anchor = match &draft.anchor {
