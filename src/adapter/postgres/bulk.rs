@@ -7,6 +7,7 @@ use std::pin::pin;
 
 use indexmap::{IndexMap, IndexSet};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::fault::Fault;
@@ -50,7 +51,13 @@ pub(super) async fn perform(
         Run::Creates(creates, answers) => create(work, kind, &creates, answers).await,
         Run::Additions(additions) => add_members(work, &additions).await,
     };
-    let answers = settle(work, answers, "bulk").await?;
+    let answers = match answers {
+        // As long as a call may take, nearly: the slow way would not come to its end.
+        Err(Fault::Server(state, cause)) if state == SqlState::QUERY_CANCELED => {
+            return Err(Fault::Server(state, cause));
+        }
+        answers => settle(work, answers, "bulk").await?,
+    };
     *work.no_staging = answers.as_ref().is_err_and(Fault::is_denied);
     Ok(answers.unwrap_or_else(|_| unknown()))
 }

@@ -27,7 +27,7 @@ pub(super) enum Fault {
     Nul,
     /// A name, or a value of this attribute, is longer than an index can take.
     TooLong(Option<(Kind, String)>),
-    /// Several items in a row waited in vain.
+    /// A statement of the batch took too long: what was done is answered, and there is no time for the rest.
     HeldUp,
     /// Another runner holds the store.
     Busy,
@@ -195,7 +195,9 @@ impl From<Fault> for StoreError {
                 Invalid,
                 format!("the name or a value of attribute {attribute} of a {kind} is too long to be indexed"),
             ),
-            Fault::HeldUp => (Transient, "other connections hold what several records need".into()),
+            Fault::HeldUp => {
+                (Transient, "another record took too long: there was no time for this one".into())
+            }
             Fault::Busy => (Transient, "another runner holds the store".into()),
             Fault::NotBack => (
                 Transient,

@@ -28,8 +28,8 @@
 //!
 //! * A batch is one transaction. A client or server that is killed at any moment leaves each batch whole or not at all, and
 //!   what was answered is there (rule X4). An item that is refused leaves the others of its batch as they are, and
-//!   so does one that waits in vain for what another connection holds (rule X1): a few of a batch are waited for, and the rest is left
-//!   to the next call. A fault that ends the transaction, such as a lost connection or a deadlock, takes the whole batch back or
+//!   so does one that waits in vain for what another connection holds (rule X1); after a few of a batch, the others are not waited for.
+//!   A fault that ends the transaction, such as a lost connection or a deadlock, takes the whole batch back or
 //!   leaves it unknown, and no item is answered.
 //! * Answered writes survive a power failure as far as the server is set up for it (`fsync`, `full_page_writes`). Where
 //!   `synchronous_commit` is off for the role or the database, this session switches it on; `local` and the stricter

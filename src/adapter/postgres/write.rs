@@ -25,43 +25,40 @@ pub(super) async fn write(
     }
     let writes: Vec<&Write<'_>> = open.iter().map(|item| item.write()).collect();
     let mut work = session.begin().await?;
-    let (mut answers, mut waits) = (Vec::with_capacity(writes.len()), 0);
-    'items: while let Some(rest) = writes.get(answers.len()..).filter(|rest| !rest.is_empty()) {
+    let (mut answers, mut waits, mut is_late) = (Vec::with_capacity(writes.len()), 0, false);
+    while let Some(rest) = writes.get(answers.len()..).filter(|rest| !rest.is_empty() && !is_late) {
         let many = bulk::perform(&mut work, capabilities, rest).await?;
         // What the fast way has not decided is looked at one by one, with its reason.
         for (write, decided) in rest.iter().zip(many) {
-            if waits >= MOST_WAITS {
-                break 'items;
-            }
             let answer = match decided {
-                Some(answer) => answer,
-                None => one(&mut work, capabilities, write).await?,
+                Some(answer) => Some(answer),
+                None if is_late => None,
+                None => Some(one(&mut work, capabilities, write).await?),
             };
-            waits += answer.as_ref().err().map_or(0, waited);
+            if let Some(Err(Fault::Server(state, _))) = &answer {
+                is_late |= *state == SqlState::QUERY_CANCELED;
+                waits += usize::from(*state == SqlState::LOCK_NOT_AVAILABLE);
+                if *state == SqlState::LOCK_NOT_AVAILABLE && waits == MOST_WAITS {
+                    // Whoever is held as well is told so at once.
+                    work.transaction.batch_execute("SET LOCAL lock_timeout = 1").await?;
+                }
+            }
             answers.push(answer);
         }
     }
     work.commit().await?;
-    let is_whole = answers.len() == writes.len();
+    let is_whole = answers.len() == writes.len() && answers.iter().all(Option::is_some);
     for (item, answer) in open.iter_mut().zip(answers) {
-        item.answer(answer.map_err(StoreError::from));
+        if let Some(answer) = answer {
+            item.answer(answer.map_err(StoreError::from));
+        }
     }
     if is_whole { Ok(()) } else { Err(Fault::HeldUp) }
 }
 
-/// Items of a batch that may wait in vain for what another connection holds, before the rest is left to the next call: the call
-/// has to end in its time, with what was done.
+/// Items of a batch that wait in vain for what another connection holds as long as the options allow; the call has to end in its
+/// time, so that the others do not. After a statement that took too long, the rest is left to the next call.
 const MOST_WAITS: usize = 3;
-
-/// As how many waits a fault counts.
-fn waited(fault: &Fault) -> usize {
-    match fault {
-        Fault::Server(state, _) if *state == SqlState::LOCK_NOT_AVAILABLE => 1,
-        // As long as a statement may take.
-        Fault::Server(state, _) if *state == SqlState::QUERY_CANCELED => MOST_WAITS,
-        _ => 0,
-    }
-}
 
 /// What is known of one item; an `Err` around it ends the transaction.
 pub(super) type Answer = Result<Written, Fault>;
