@@ -137,7 +137,7 @@ fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
     files::replace(&folder.path().join("no/such/folder"), "x").unwrap_err();
     #[cfg(unix)]
     {
-        // threat T9: whoever may write to the folder guessed under which name it would be written first
+        // rule S2: whoever may write to the folder guessed under which name it would be written first
         let (trap, theirs) = (folder.path().join("plan"), folder.path().join("theirs"));
         fs::write(&theirs, "as it was").unwrap();
         let guessed = folder.path().join(format!("plan.{}.new", std::process::id()));

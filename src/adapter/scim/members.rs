@@ -94,14 +94,15 @@ impl ScimStore {
             Ok(written) => {
                 // It is done: whoever takes that for a refusal would leave it alone.
                 let noted = ledger.note(done).await;
-                noted.map_err(|_| Fault::NoAnswer("members were written, and the ledger could not be"))?;
+                noted.map_err(|_| UNNOTED)?;
                 Ok(written)
             }
             Err(fault) => {
                 if let Fault::Partly { out, refused } = &fault {
-                    ledger.note(LedgerEntry::Removed { group: group.clone(), members: out.clone() }).await?;
+                    let gone = LedgerEntry::Removed { group: group.clone(), members: out.clone() };
+                    ledger.note(gone).await.map_err(|_| UNNOTED)?;
                     let refused = before.into_iter().filter(|(member, _)| refused.contains(member));
-                    ledger.refused(group, refused.collect()).await?;
+                    ledger.refused(group, refused.collect()).await.map_err(|_| UNNOTED)?;
                 } else if is_refusal(&fault) {
                     ledger.refused(group, before).await?;
                 }
@@ -204,9 +205,6 @@ impl ScimStore {
                 Err(fault) if may_be_a_member(&fault) => {
                     refusal.get_or_insert(fault);
                     stay.push(member.clone());
-                    if out.is_empty() && stay.len() >= NONE_WILL {
-                        break;
-                    }
                     continue;
                 }
                 Err(fault) if out.is_empty() => return Err(fault),
@@ -222,8 +220,7 @@ impl ScimStore {
     }
 }
 
-/// After so many refusals and no success, what the server refuses is the form, or the group.
-const NONE_WILL: usize = 3;
+const UNNOTED: Fault = Fault::NoAnswer("members were written, and the ledger could not be");
 
 /// Whether a refusal may be about one of the members.
 fn may_be_a_member(fault: &Fault) -> bool {

@@ -42,7 +42,7 @@ pub trait TokenProvider: Send + Sync {
     async fn token(&self) -> Result<Token, StoreError>;
 
     /// A token in place of one that the server has just refused with 401; asked for once in a request, and only while
-    /// [`token`](Self::token) still gives the refused one: of many requests that were under way with it, the first asks. By default,
+    /// [`token`](Self::token) still gives the refused one: of many requests that were under way with it, the first asks, and [`token`](Self::token) has to give the new one from then on. By default,
     /// whatever [`token`](Self::token) gives now; where that is the refused one again, nothing is sent a second time.
     ///
     /// # Errors

@@ -132,12 +132,14 @@ impl ScimStore {
         if let Some(ledger) = &self.ledger {
             // Gone is gone, whoever deleted it.
             if answered.is_ok() || matches!(&answered, Err(fault) if fault.status() == Some(404)) {
-                ledger
-                    .note(match kind {
-                        Kind::User => LedgerEntry::UserGone { user: id.clone() },
-                        Kind::Group => LedgerEntry::GroupGone { group: id.clone() },
-                    })
-                    .await?;
+                let gone = match kind {
+                    Kind::User => LedgerEntry::UserGone { user: id.clone() },
+                    Kind::Group => LedgerEntry::GroupGone { group: id.clone() },
+                };
+                let noted = ledger.note(gone).await;
+                noted.map_err(|_| {
+                    Fault::NoAnswer("a record was deleted, and the ledger could not be written")
+                })?;
             }
         }
         answered.map(|_| Written::done())

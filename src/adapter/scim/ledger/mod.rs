@@ -19,7 +19,8 @@ use crate::id::StoreId;
 /// * [`append`](Self::append) has written all entries durably, behind all earlier ones, when it answers `Ok`. One that
 ///   fails, or whose process ends, has written a beginning of them, perhaps an empty one.
 /// * [`read`](Self::read) gives all entries in their order. One that is lost in the middle is an error.
-/// * One ledger is for one store, and one store is written by one process at a time.
+/// * One ledger is for one store, and one store is written by one process at a time: from the first [`append`](Self::append) that
+///   succeeded, even of nothing, nobody else appends for as long as this value lives.
 ///
 /// The adapter writes down what it is about to do before it does it, and what came of it afterwards. So what the ledger
 /// says is never more and never less than what the store may hold: a membership whose outcome nobody saw counts as
